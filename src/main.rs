@@ -1,0 +1,3 @@
+//! `mini-docker`.
+#![forbid(unsafe_code)]
+fn main() {}
