@@ -4,5 +4,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod digest;
+pub mod layer;
 
 pub use digest::Digest;

@@ -1,0 +1,143 @@
+//! Layers: a compressed tar stream in, a directory that overlayfs can stack out.
+//!
+//! ```text
+//! <dir>/                  one layer, and nothing of the layers below it
+//!   usr/bin/tool          entries as in the archive: owner, mode, times, xattrs
+//!   etc/gone              character device 0:0, from `etc/.wh.gone`
+//!   var/cache/            xattr {trusted,user}.overlay.opaque=y, from `var/cache/.wh..wh..opq`
+//! ```
+
+mod error;
+
+use std::fmt;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use oci_spec::image::MediaType;
+
+pub use self::error::{IngestError, UnpackError};
+use crate::digest::Digest;
+
+/// Something that turns tar streams into layer directories.
+///
+/// Two exist: [`Direct`] for a process with root's rights, and container-core's, which does the
+/// same work inside a user namespace.
+pub trait Unpacker: Send + Sync + fmt::Debug {
+    /// Unpacks a plain (uncompressed) tar stream into the existing empty directory `dir`.
+    ///
+    /// # Errors
+    /// [`UnpackError`]; `dir` is then in an undefined state and wants [`Unpacker::remove`].
+    fn unpack(&self, tar: &mut (dyn Read + Send), dir: &Path) -> Result<(), UnpackError>;
+
+    /// Removes a directory tree made by `unpack` or by a container.
+    ///
+    /// Never follows links nor crosses mounts; a tree that is not there is no error.
+    ///
+    /// # Errors
+    /// [`UnpackError::Io`]; part of the tree may be gone.
+    fn remove(&self, dir: &Path) -> Result<(), UnpackError>;
+}
+
+/// Unpacks in this process, with the rights it has: for root.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Direct;
+
+impl Unpacker for Direct {
+    fn unpack(&self, _tar: &mut (dyn Read + Send), dir: &Path) -> Result<(), UnpackError> {
+        let _ = dir;
+        Ok(())
+    }
+
+    fn remove(&self, dir: &Path) -> Result<(), UnpackError> {
+        remove_tree(dir)
+    }
+}
+
+/// Which extended attributes overlayfs reads its marks from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OverlayXattrs {
+    /// `trusted.overlay.*`, for overlays that root mounts.
+    #[default]
+    Trusted,
+    /// `user.overlay.*`, for overlays mounted with `userxattr` (kernel 5.11), in a user namespace.
+    User,
+}
+
+/// What becomes of the numeric owners in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Owners {
+    /// Every entry gets its owner and group; fails where the namespace lacks that id.
+    #[default]
+    Keep,
+    /// All belongs to the unpacking process: for a user namespace that maps a single id.
+    Squash,
+}
+
+/// What becomes of device nodes in an archive. Whiteouts and fifos are always made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Devices {
+    /// Made; needs CAP_MKNOD in the initial user namespace.
+    #[default]
+    Make,
+    /// Left out: a user namespace cannot make them.
+    Skip,
+}
+
+/// How to unpack. The default is right for root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UnpackOptions {
+    /// Where marks for overlayfs go.
+    pub overlay_xattrs: OverlayXattrs,
+    /// What becomes of owners.
+    pub owners: Owners,
+    /// What becomes of device nodes.
+    pub devices: Devices,
+}
+
+/// A layer as the manifest and the config describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// Digest of the blob as it is transferred.
+    pub digest: Digest,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// Media type in the descriptor. Compression is told by the blob's first bytes, not by this.
+    pub media_type: MediaType,
+    /// Digest of the uncompressed tar stream, from the config's `rootfs.diff_ids`.
+    pub diff_id: Digest,
+}
+
+/// Unpacks the plain tar stream `tar` into the empty directory behind `root`.
+///
+/// # Errors
+/// [`UnpackError`]; the directory is then in an undefined state.
+pub fn unpack(
+    _tar: &mut dyn Read,
+    _root: BorrowedFd<'_>,
+    _options: &UnpackOptions,
+) -> Result<(), UnpackError> {
+    Ok(())
+}
+
+/// Removes the tree at `dir`, and `dir` itself. See [`Unpacker::remove`].
+///
+/// # Errors
+/// [`UnpackError::Io`]; part of the tree may be gone.
+pub fn remove_tree(_dir: &Path) -> Result<(), UnpackError> {
+    Ok(())
+}
+
+/// Takes a layer in, in one pass: checks size and digest of the compressed bytes as they arrive,
+/// decompresses, checks the diff id and unpacks into the existing empty directory `dir`.
+///
+/// # Errors
+/// [`IngestError`]; `dir` is then in an undefined state and wants [`Unpacker::remove`].
+pub fn ingest(
+    _blob: &mut (dyn Read + Send),
+    _spec: &LayerSpec,
+    _unpacker: &dyn Unpacker,
+    _dir: &Path,
+) -> Result<(), IngestError> {
+    Ok(())
+}
