@@ -5,5 +5,9 @@
 
 pub mod digest;
 pub mod layer;
+pub mod platform;
+pub mod reference;
 
 pub use digest::Digest;
+pub use platform::Platform;
+pub use reference::Reference;
