@@ -1,0 +1,13 @@
+//! The built `mini-docker` from end to end, on the real kernel and against real peers. One target, so that it links once.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests drive the program from outside, and a fixture that fails fails its test"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fixtures;
