@@ -7,6 +7,7 @@ pub mod digest;
 pub mod layer;
 pub mod platform;
 pub mod reference;
+mod tarball;
 
 pub use digest::Digest;
 pub use platform::Platform;

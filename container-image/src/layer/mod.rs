@@ -7,16 +7,32 @@
 //!   var/cache/            xattr {trusted,user}.overlay.opaque=y, from `var/cache/.wh..wh..opq`
 //! ```
 
+mod attributes;
+mod compression;
+mod directories;
 mod error;
+mod ingest;
+mod name;
+mod pipe;
+mod remove;
+mod root;
+mod unpack;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use oci_spec::image::MediaType;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 pub use self::error::{IngestError, UnpackError};
+pub use self::ingest::ingest;
+pub use self::remove::remove_tree;
+pub use self::unpack::unpack;
 use crate::digest::Digest;
 
 /// Something that turns tar streams into layer directories.
@@ -44,9 +60,11 @@ pub trait Unpacker: Send + Sync + fmt::Debug {
 pub struct Direct;
 
 impl Unpacker for Direct {
-    fn unpack(&self, _tar: &mut (dyn Read + Send), dir: &Path) -> Result<(), UnpackError> {
-        let _ = dir;
-        Ok(())
+    fn unpack(&self, tar: &mut (dyn Read + Send), dir: &Path) -> Result<(), UnpackError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(dir, flags, Mode::empty())
+            .map_err(|error| io_error("open layer directory", dir.as_os_str().as_bytes(), error))?;
+        unpack(tar, root.as_fd(), &UnpackOptions::default())
     }
 
     fn remove(&self, dir: &Path) -> Result<(), UnpackError> {
@@ -108,36 +126,17 @@ pub struct LayerSpec {
     pub diff_id: Digest,
 }
 
-/// Unpacks the plain tar stream `tar` into the empty directory behind `root`.
-///
-/// # Errors
-/// [`UnpackError`]; the directory is then in an undefined state.
-pub fn unpack(
-    _tar: &mut dyn Read,
-    _root: BorrowedFd<'_>,
-    _options: &UnpackOptions,
-) -> Result<(), UnpackError> {
-    Ok(())
+fn io_error(action: &'static str, path: &[u8], error: Errno) -> UnpackError {
+    UnpackError::Io {
+        action,
+        path: OsStr::from_bytes(path).into(),
+        source: error.into(),
+    }
 }
 
-/// Removes the tree at `dir`, and `dir` itself. See [`Unpacker::remove`].
-///
-/// # Errors
-/// [`UnpackError::Io`]; part of the tree may be gone.
-pub fn remove_tree(_dir: &Path) -> Result<(), UnpackError> {
-    Ok(())
-}
-
-/// Takes a layer in, in one pass: checks size and digest of the compressed bytes as they arrive,
-/// decompresses, checks the diff id and unpacks into the existing empty directory `dir`.
-///
-/// # Errors
-/// [`IngestError`]; `dir` is then in an undefined state and wants [`Unpacker::remove`].
-pub fn ingest(
-    _blob: &mut (dyn Read + Send),
-    _spec: &LayerSpec,
-    _unpacker: &dyn Unpacker,
-    _dir: &Path,
-) -> Result<(), IngestError> {
-    Ok(())
+fn refused(path: &[u8], reason: impl Into<String>) -> UnpackError {
+    UnpackError::Refused {
+        path: OsStr::from_bytes(path).into(),
+        reason: reason.into(),
+    }
 }
