@@ -5,10 +5,13 @@
 
 pub mod digest;
 pub mod layer;
+pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod store;
 mod tarball;
 
 pub use digest::Digest;
 pub use platform::Platform;
 pub use reference::Reference;
+pub use store::Store;
