@@ -22,7 +22,6 @@ pub(crate) struct Docker {
 impl Docker {
     /// A daemon that has `image`, or why there can be none. Start it on the test's own thread.
     pub(crate) fn with(image: &Layout) -> Result<Docker, String> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (host, daemon) = match std::env::var("DOCKER_HOST") {
             Ok(host) if version(&host).is_some_and(|v| v.starts_with(RELEASE)) => (host, None),
             _ => {
@@ -30,6 +29,17 @@ impl Docker {
                 (daemon.host(), Some(daemon))
             }
         };
+        Ok(Docker::holding(image, host, daemon))
+    }
+
+    /// The same, never one that others started: its containers inherit limits and masks from this process, as ours do.
+    pub(crate) fn of_our_own(image: &Layout) -> Result<Docker, String> {
+        let daemon = Daemon::start()?;
+        Ok(Docker::holding(image, daemon.host(), Some(daemon)))
+    }
+
+    fn holding(image: &Layout, host: String, daemon: Option<Daemon>) -> Docker {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "mini-docker-test-{}-{}:latest",
             std::process::id(),
@@ -59,7 +69,7 @@ impl Docker {
             .arg("--input")
             .arg(&*path))
         .ok();
-        Ok(docker)
+        docker
     }
 
     /// The name the image has there.
@@ -115,7 +125,8 @@ fn version(host: &str) -> Option<String> {
 ///       data/  exec/       --data-root, --exec-root: its containerd lives there too
 ///       docker.sock  docker.pid  log
 ///
-/// It makes no bridge and no firewall rule. It ends with the thread that started it.
+/// It has a network namespace to itself and touches no bridge and no firewall rule of the machine. It ends with the
+/// thread that started it.
 struct Daemon {
     process: Child,
     dir: TempDir,
@@ -144,8 +155,17 @@ impl Daemon {
             .tempdir()
             .expect("directory for a Docker daemon");
         let log = File::create(dir.path().join("log")).expect("log of the Docker daemon");
-        let mut process = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "--", "dockerd"])
+        // In a network namespace of its own: told to have no bridge, a daemon deletes the machine's docker0, whoever's it is.
+        let mut process = Command::new("unshare")
+            .args([
+                "--net",
+                "--",
+                "setpriv",
+                "--pdeathsig",
+                "TERM",
+                "--",
+                "dockerd",
+            ])
             .arg("--data-root")
             .arg(dir.path().join("data"))
             .arg("--exec-root")

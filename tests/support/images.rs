@@ -2,7 +2,7 @@
 //!
 //!     target/tmp/images/            kept between runs; each entry written aside and renamed
 //!       lock                        held while one is made
-//!       busybox-1/                  OCI layout, tag "latest": one gzip layer of Debian's static busybox
+//!       busybox-2/                  OCI layout, tag "latest": one gzip layer of Debian's static busybox
 //!       debian-1/                   OCI layout, tag "latest": one gzip layer, mmdebstrap's minbase
 
 use super::ran::run;
@@ -17,6 +17,11 @@ use std::process::Command;
 use tar::{EntryType, Header};
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n\
+    www-data:x:33:33:www-data:/var/www:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n";
+const GROUP: &[u8] =
+    b"root:x:0:\ndaemon:x:1:\nstaff:x:50:www-data\nwww-data:x:33:\nnogroup:x:65534:\n";
 
 /// An image in an OCI layout directory.
 #[derive(Clone)]
@@ -145,29 +150,35 @@ impl Layer {
 
     /// The root file system of Debian's static busybox, with a few users and the directories programs expect.
     pub(crate) fn busybox() -> Layer {
+        Layer::busybox_without(&[])
+    }
+
+    /// The same without some of its top directories, for a test to put something else in their place.
+    pub(crate) fn busybox_without(left_out: &[&str]) -> Layer {
         let program = ["/usr/bin/busybox", "/bin/busybox"]
             .into_iter()
             .find(|path| Path::new(path).exists())
             .expect("busybox is installed (tests/run installs it)");
         let list = run(Command::new(program).arg("--list-full")).ok();
         let mut layer = Layer::new();
-        for dir in [
-            "bin", "sbin", "usr", "usr/bin", "usr/sbin", "etc", "dev", "proc", "sys", "run",
-            "home", "var", "var/www",
-        ] {
+        let directories = [
+            "bin", "sbin", "usr", "usr/bin", "usr/sbin", "dev", "proc", "sys", "run", "home",
+            "mnt", "var", "var/www",
+        ];
+        for dir in directories.iter().filter(|dir| !left_out.contains(dir)) {
             layer = layer.dir(dir, 0o755);
         }
-        layer = layer
-            .dir("root", 0o700)
-            .dir("tmp", 0o1777)
-            .file(
-                "etc/passwd",
-                0o644,
-                b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n\
-                  www-data:x:33:33:www-data:/var/www:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n",
-            )
-            .file("etc/group", 0o644, b"root:x:0:\ndaemon:x:1:\nstaff:x:50:www-data\nwww-data:x:33:\nnogroup:x:65534:\n")
-            .file("bin/busybox", 0o755, &fs::read(program).expect("read busybox"));
+        if !left_out.contains(&"etc") {
+            layer = layer
+                .dir("etc", 0o755)
+                .file("etc/passwd", 0o644, PASSWD)
+                .file("etc/group", 0o644, GROUP);
+        }
+        layer = layer.dir("root", 0o700).dir("tmp", 0o1777).file(
+            "bin/busybox",
+            0o755,
+            &fs::read(program).expect("read busybox"),
+        );
         // Its own list has directories that we made above and programs of those only.
         for applet in list
             .stdout
@@ -360,7 +371,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Debian's static busybox.
 pub(crate) fn busybox() -> Layout {
-    kept("busybox-1", |dir| {
+    kept("busybox-2", |dir| {
         Recipe::new().layer(Layer::busybox()).write(dir);
     })
 }
