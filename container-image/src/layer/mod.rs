@@ -18,12 +18,12 @@ mod remove;
 mod root;
 mod unpack;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use oci_spec::image::MediaType;
 use rustix::fs::{Mode, OFlags};
@@ -129,14 +129,23 @@ pub struct LayerSpec {
 fn io_error(action: &'static str, path: &[u8], error: Errno) -> UnpackError {
     UnpackError::Io {
         action,
-        path: OsStr::from_bytes(path).into(),
+        path: shown(path),
         source: error.into(),
     }
 }
 
 fn refused(path: &[u8], reason: impl Into<String>) -> UnpackError {
     UnpackError::Refused {
-        path: OsStr::from_bytes(path).into(),
+        path: shown(path),
         reason: reason.into(),
+    }
+}
+
+/// What an error shows of a path from an archive, which may be a mebibyte long.
+fn shown(path: &[u8]) -> PathBuf {
+    const LONGEST: usize = 512;
+    match path.get(..LONGEST) {
+        Some(start) => OsString::from_vec([start, "…".as_bytes()].concat()).into(),
+        None => OsStr::from_bytes(path).into(),
     }
 }
