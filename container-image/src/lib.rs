@@ -8,10 +8,12 @@ pub mod layer;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 pub mod store;
 mod tarball;
 
 pub use digest::Digest;
 pub use platform::Platform;
 pub use reference::Reference;
+pub use registry::Registry;
 pub use store::Store;

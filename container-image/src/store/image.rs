@@ -166,6 +166,19 @@ impl Store {
         }
     }
 
+    /// The image with this manifest.
+    ///
+    /// # Errors
+    /// What is wrong with the image's files. That there is none is no error.
+    pub fn find_manifest(&self, digest: &Digest) -> Result<Option<Image>, StoreError> {
+        let index = Index::read(&self.layout)?;
+        let listed = |entry: &&Descriptor| entry.digest().as_ref() == digest.as_str();
+        match index.entries().iter().find(listed) {
+            Some(entry) => self.load(&index, entry).map(Some),
+            None => Ok(None),
+        }
+    }
+
     pub(super) fn find_in(&self, index: &Index, name: &str) -> Result<Image, StoreError> {
         let reference = name.parse::<Reference>();
         if let Ok(reference) = &reference
