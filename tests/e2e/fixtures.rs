@@ -24,8 +24,11 @@ fn leaks_see_each_kind_of_file_and_process() {
     leaks.assert_none(Duration::ZERO);
 
     fs::create_dir_all(dir.path().join("root/containers/abc")).unwrap();
-    fs::create_dir_all(dir.path().join("run/containers")).unwrap();
-    let _socket = UnixListener::bind(dir.path().join("run/containers/a.sock")).unwrap();
+    fs::create_dir_all(dir.path().join("root/names")).unwrap();
+    fs::write(dir.path().join("root/names/name"), "").unwrap();
+    let of_container = dir.path().join("run").join("ab".repeat(32));
+    fs::create_dir_all(&of_container).unwrap();
+    let _socket = UnixListener::bind(dir.path().join("run/a.sock")).unwrap();
     // Known by its arguments, by its working directory, by an open file.
     let sleep = |command: &mut Command| command.stdin(Stdio::null()).spawn().unwrap();
     let open = fs::File::create(dir.path().join("out")).unwrap();
@@ -53,7 +56,13 @@ fn leaks_see_each_kind_of_file_and_process() {
             "{wanted} {left:#?}"
         );
     }
-    for wanted in ["root/containers/abc", "run/containers/a.sock"] {
+    let of_container = of_container.to_str().unwrap();
+    for wanted in [
+        "root/containers/abc",
+        "root/names/name",
+        "run/a.sock",
+        of_container,
+    ] {
         assert!(
             left.iter()
                 .any(|one| one.starts_with("file: ") && one.ends_with(wanted)),
@@ -101,19 +110,36 @@ fn leaks_see_cgroups_in_every_hierarchy() {
         not_run!("making a cgroup needs root");
     }
     let dir = scratch();
-    let leaks = Leaks::watch(dir.path());
+    let name = format!("md-fixture-{}", std::process::id());
+    let leaks = Leaks::watch_groups(dir.path(), &name);
     let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    for line in mounted.lines().filter(|line| line.contains(" - cgroup")) {
-        let point = Path::new(line.split(' ').nth(4).unwrap());
-        let parent = point.join(format!("mini-docker-fixture-{}", std::process::id()));
-        let group = parent.join("left");
-        fs::create_dir_all(&group).unwrap();
-        let left = leaks.left_after(Duration::ZERO);
-        fs::remove_dir(&group).unwrap();
-        fs::remove_dir(&parent).unwrap();
-        let wanted = format!("cgroup: {}", group.display());
-        assert!(left.contains(&wanted), "{wanted} {left:#?}");
+    let hierarchies: Vec<&Path> = mounted
+        .lines()
+        .filter(|line| line.contains(" - cgroup"))
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(Path::new)
+        .collect();
+    // The shapes of a name: one of several below a group, or one by itself.
+    let groups = [format!("{name}/left"), format!("{name}-left")];
+    for hierarchy in &hierarchies {
+        for group in &groups {
+            fs::create_dir_all(hierarchy.join(group)).unwrap();
+        }
     }
+    let left = leaks.left_after(Duration::ZERO);
+    for hierarchy in &hierarchies {
+        for group in &groups {
+            fs::remove_dir(hierarchy.join(group)).unwrap();
+        }
+        fs::remove_dir(hierarchy.join(&name)).unwrap();
+    }
+    for hierarchy in &hierarchies {
+        for group in &groups {
+            let wanted = format!("cgroup: {}", hierarchy.join(group).display());
+            assert!(left.contains(&wanted), "{wanted} {left:#?}");
+        }
+    }
+    assert_eq!(left.len(), 2 * hierarchies.len(), "{left:#?}");
 }
 
 #[test]

@@ -2,17 +2,22 @@
 //!
 //! Tests run at once, so what is looked for is tied to one stage by its directory: a process is its if it has that path
 //! among its arguments, open files, root, working directory or mounts. Cgroups and interfaces carry no such path; for
-//! them a leak is what is new, empty and still there at every look, which nothing of a living neighbour is.
+//! them a leak is what is new, empty and there at every look for a while, which nothing of a living neighbour is.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// What our cgroups are called.
+const GROUPS: &str = "mini-docker";
+/// A neighbour's cgroup is empty for a moment when it comes and when it goes; longer than this, it is nobody's.
+const MOMENT: Duration = Duration::from_millis(700);
 
 /// A look at the machine before a test, to compare with.
 pub(crate) struct Leaks {
     dir: PathBuf,
+    groups: String,
     cgroups: BTreeSet<String>,
     interfaces: BTreeSet<String>,
 }
@@ -20,14 +25,20 @@ pub(crate) struct Leaks {
 impl Leaks {
     /// `dir`: the directory of a stage. It has to be unlike any other path: everything that names it is taken as its.
     pub(crate) fn watch(dir: &Path) -> Leaks {
+        Leaks::watch_groups(dir, GROUPS)
+    }
+
+    /// The same with cgroups of another name: for the test of this very thing, which no neighbour may notice.
+    pub(crate) fn watch_groups(dir: &Path, groups: &str) -> Leaks {
         Leaks {
             dir: dir.to_owned(),
-            cgroups: idle_cgroups(),
+            groups: groups.to_owned(),
+            cgroups: idle_cgroups(groups),
             interfaces: interfaces(),
         }
     }
 
-    /// Asserts that within `limit` nothing is left. Zero: at once, one look.
+    /// Asserts that within `limit` nothing is left. Zero: of what is surely this stage's, nothing at the first look.
     #[track_caller]
     pub(crate) fn assert_none(&self, limit: Duration) {
         let left = self.left_after(limit);
@@ -38,19 +49,15 @@ impl Leaks {
         );
     }
 
-    /// What is still there at every look until `limit`.
+    /// What is there at every look until `limit`.
     pub(crate) fn left_after(&self, limit: Duration) -> Vec<String> {
-        let deadline = Instant::now() + limit;
-        let mut left = self.look();
-        while !left.is_empty() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
-            let now = self.look();
-            left.retain(|one| now.contains(one));
-        }
+        let mut left = lasting(limit, || self.own());
+        left.append(&mut lasting(limit.max(MOMENT), || self.shared()));
         left.into_iter().collect()
     }
 
-    fn look(&self) -> BTreeSet<String> {
+    /// What names the stage's directory.
+    fn own(&self) -> BTreeSet<String> {
         let mut left = BTreeSet::new();
         left.extend(
             self.processes()
@@ -62,7 +69,18 @@ impl Leaks {
                 .map(|line| format!("mount: {line}")),
         );
         left.extend(
-            idle_cgroups()
+            files(&self.dir)
+                .into_iter()
+                .map(|path| format!("file: {path}")),
+        );
+        left
+    }
+
+    /// What could be anybody's.
+    fn shared(&self) -> BTreeSet<String> {
+        let mut left = BTreeSet::new();
+        left.extend(
+            idle_cgroups(&self.groups)
                 .difference(&self.cgroups)
                 .map(|path| format!("cgroup: {path}")),
         );
@@ -70,11 +88,6 @@ impl Leaks {
             interfaces()
                 .difference(&self.interfaces)
                 .map(|name| format!("interface: {name}")),
-        );
-        left.extend(
-            files(&self.dir)
-                .into_iter()
-                .map(|path| format!("file: {path}")),
         );
         left
     }
@@ -140,29 +153,40 @@ fn mounts(mountinfo: &Path, dir: &Path) -> impl Iterator<Item = String> + use<> 
     lines.into_iter()
 }
 
-/// Cgroups of ours without a process in or below them, in every hierarchy.
-fn idle_cgroups() -> BTreeSet<String> {
+/// What every look finds, from now until `limit`.
+fn lasting(limit: Duration, look: impl Fn() -> BTreeSet<String>) -> BTreeSet<String> {
+    let deadline = Instant::now() + limit;
+    let mut left = look();
+    while !left.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = look();
+        left.retain(|one| now.contains(one));
+    }
+    left
+}
+
+/// Cgroups of ours without a process in or below them, in every hierarchy: `mini-docker-…`, or what lies below a group
+/// of our name. A group that is just `mini-docker` stays, as Docker's does.
+fn idle_cgroups(groups: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for line in mounted.lines().filter(|line| line.contains(" - cgroup")) {
         if let Some(point) = line.split(' ').nth(4) {
-            idle_below(Path::new(point), false, &mut found);
+            idle_below(Path::new(point), groups, false, &mut found);
         }
     }
     found
 }
 
 /// Whether the cgroup and all below it are without processes.
-fn idle_below(dir: &Path, ours: bool, found: &mut BTreeSet<String>) -> bool {
-    // Ours is what lies below a group of our name; that group itself stays, as Docker's does.
-    let below_ours = ours
-        || dir
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().contains("mini-docker"));
+fn idle_below(dir: &Path, groups: &str, below_ours: bool, found: &mut BTreeSet<String>) -> bool {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let named = name.strip_prefix(groups);
+    let ours = below_ours || named.is_some_and(|rest| rest.starts_with('-'));
     let mut idle = fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|procs| procs.is_empty());
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            idle &= idle_below(&entry.path(), below_ours, found);
+            idle &= idle_below(&entry.path(), groups, ours || named.is_some(), found);
         }
     }
     if ours && idle {
@@ -184,22 +208,26 @@ fn interfaces() -> BTreeSet<String> {
         .collect()
 }
 
-/// Files that only a container or an unfinished transfer has: everything of a stage's `run` but locks, and its
-/// `root/containers`.
+/// Files that only a container has: everything in a stage's `run` but locks and other empty files, and its directory
+/// and name in `root`.
 fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     walk(&dir.join("run"), &mut |path, kind| {
-        let lock = kind.is_file() && fs::metadata(path).is_ok_and(|data| data.len() == 0);
-        if kind.is_socket() || !(kind.is_dir() || lock) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let empty = kind.is_file() && fs::metadata(path).is_ok_and(|data| data.len() == 0);
+        if container || !(kind.is_dir() || empty) {
             found.push(path.display().to_string());
         }
     });
-    for container in fs::read_dir(dir.join("root/containers"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        found.push(container.path().display().to_string());
+    for of_containers in ["root/containers", "root/names"] {
+        for entry in fs::read_dir(dir.join(of_containers))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            found.push(entry.path().display().to_string());
+        }
     }
     found
 }
