@@ -1,4 +1,37 @@
 #![doc = include_str!("../README.md")]
+// In tests an unwrap is an assertion.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod cgroup;
+mod container;
+mod engine;
+mod error;
+mod exec;
+pub mod host;
+mod log;
+mod machine;
+mod monitor;
+mod name;
+pub mod plan;
+mod reap;
+pub mod request;
+mod rootless;
+mod run;
+mod runtime;
 pub mod seccomp;
+pub mod spec;
+mod state;
+mod stdio;
+mod unpack;
+mod wire;
+
+pub use container_image as image;
+
+pub use container::{Container, ContainerBuilder, ExitStatus, Output};
+pub use engine::{Engine, EngineBuilder, Pull};
+pub use error::{CommandProblem, Error, Result};
+pub use exec::{Exec, ExecBuilder, ExecRequest};
+pub use log::Logs;
+pub use request::{Mount, MountSource, Network, Request};
+pub use state::{Inspect, Record, State, Status};
+pub use stdio::Stdio;

@@ -1,0 +1,239 @@
+//! [`Engine`]: the door to a store of images and containers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use container_image::registry::{Progress, PullOptions, Pulled, Registry};
+use container_image::store::{Image, StoreError};
+use container_image::{Digest, Platform, Reference, Store};
+
+use crate::container::ContainerBuilder;
+use crate::error::{Error, Result};
+use crate::host;
+use crate::monitor::spawn::Launcher;
+use crate::rootless::Rootless;
+use crate::state;
+
+/// When a container's image is pulled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// Before every start.
+    Always,
+    /// When the store does not have it.
+    #[default]
+    Missing,
+    /// Never: a missing image is an error.
+    Never,
+}
+
+/// Where a container's root file system comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Base {
+    /// The machine's own.
+    Host,
+    /// An image of the store.
+    Image(Box<Image>),
+}
+
+/// What images and containers belong to: one directory on disk and one for what lives until the
+/// next boot. Cheap to clone; any number of engines, in any number of processes, may share them.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    run: PathBuf,
+    store: Store,
+    rootless: Option<Rootless>,
+    launcher: Launcher,
+    registry: Registry,
+}
+
+/// Settings of an [`Engine`].
+#[derive(Debug, Default)]
+#[must_use]
+pub struct EngineBuilder {
+    root: Option<PathBuf>,
+    run: Option<PathBuf>,
+    helper: Option<PathBuf>,
+    registry: Option<Registry>,
+}
+
+impl EngineBuilder {
+    /// The directory that lasts: images, containers, volumes.
+    pub fn root(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.root = Some(dir.into());
+        self
+    }
+
+    /// The directory for sockets and locks, emptied at boot.
+    pub fn run_root(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.run = Some(dir.into());
+        self
+    }
+
+    /// The program to run as monitor where the current executable cannot be one (a plugin or an
+    /// extension module in somebody else's program): any program that links this crate, as
+    /// `mini-docker` does.
+    pub fn helper(mut self, program: impl Into<PathBuf>) -> Self {
+        self.helper = Some(program.into());
+        self
+    }
+
+    /// The way to registries: credentials, mirrors, insecure registries.
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Opens the engine; makes its directories when they are missing.
+    ///
+    /// # Errors
+    /// A directory cannot be made or used; the user has no home directory to default to; there is
+    /// no program that could be the monitor.
+    pub fn open(self) -> Result<Engine> {
+        let rootless = Rootless::detect()?;
+        let default = || state::default_roots(rootless.is_some());
+        let (root, run) = match (self.root, self.run) {
+            (Some(root), Some(run)) => (root, run),
+            (root, run) => {
+                let (default_root, default_run) = default()?;
+                (root.unwrap_or(default_root), run.unwrap_or(default_run))
+            }
+        };
+        let root = state::make_root(&root)?;
+        let run = state::make_root(&run)?;
+        let launcher = Launcher::new(self.helper.as_deref(), rootless.as_ref())?;
+        let store = Store::open(&root, launcher.unpacker())?;
+        let registry = self.registry.unwrap_or_else(|| Registry::builder().build());
+        let engine = Engine(Arc::new(Inner {
+            root,
+            run,
+            store,
+            rootless,
+            launcher,
+            registry,
+        }));
+        state::tidy_if_due(&engine);
+        Ok(engine)
+    }
+}
+
+impl Engine {
+    /// Opens the engine at its default place: `/var/lib/mini-docker` and `/run/mini-docker` for
+    /// root, `~/.local/share/mini-docker` and `/run/user/<uid>/mini-docker` for others.
+    ///
+    /// # Errors
+    /// As [`EngineBuilder::open`].
+    pub fn open() -> Result<Self> {
+        Self::builder().open()
+    }
+
+    /// An engine at another place.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Describes a container of an image: a reference, an id, or `host` for the machine's own
+    /// root file system.
+    pub fn container(&self, image: impl Into<String>) -> ContainerBuilder {
+        ContainerBuilder::new(self.clone(), image.into())
+    }
+
+    /// The store of images.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The directory that lasts.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// The directory for sockets and locks.
+    pub fn run_root(&self) -> &Path {
+        &self.0.run
+    }
+
+    /// True when containers live in a user namespace because this process is not root.
+    pub fn is_rootless(&self) -> bool {
+        self.0.rootless.is_some()
+    }
+
+    /// The name of a container that uses the image, if there is one: what
+    /// [`Store::remove`] asks for.
+    pub fn image_user(&self, image: &Digest) -> Option<String> {
+        state::image_user(self, image)
+    }
+
+    pub(crate) fn rootless(&self) -> Option<&Rootless> {
+        self.0.rootless.as_ref()
+    }
+
+    pub(crate) fn launcher(&self) -> &Launcher {
+        &self.0.launcher
+    }
+
+    pub(crate) fn container_dir(&self, id: &str) -> PathBuf {
+        self.0.root.join("containers").join(id)
+    }
+
+    pub(crate) fn run_dir(&self, id: &str) -> PathBuf {
+        self.0.run.join(id)
+    }
+
+    /// Finds the image of a container, pulling it when the policy says so.
+    pub(crate) async fn image_for_run(
+        &self,
+        name: &str,
+        platform: Option<Platform>,
+        pull: Pull,
+    ) -> Result<Base> {
+        if name == host::NAME {
+            return Ok(Base::Host);
+        }
+        if pull != Pull::Always {
+            match self.store().find(name) {
+                Ok(image)
+                    if platform
+                        .as_ref()
+                        .is_none_or(|p| p.rank(&image.platform).is_some()) =>
+                {
+                    return Ok(Base::Image(Box::new(image)));
+                }
+                Err(e) if !matches!(e, StoreError::NotFound { .. }) => return Err(e.into()),
+                _ if pull == Pull::Never => {
+                    return Err(Error::NoSuchImage {
+                        image: name.to_owned(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        let reference = name.parse().map_err(|source| Error::Reference { source })?;
+        let options = PullOptions {
+            platform,
+            ..PullOptions::default()
+        };
+        let pulled = self.pull(&reference, &options, |_| {}).await?;
+        Ok(Base::Image(Box::new(pulled.image)))
+    }
+
+    /// Pulls an image and tells `progress` how it goes. See [`Registry::pull`].
+    ///
+    /// # Errors
+    /// [`Error::Pull`].
+    pub async fn pull(
+        &self,
+        reference: &Reference,
+        options: &PullOptions,
+        progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> Result<Pulled> {
+        Ok(self
+            .0
+            .registry
+            .pull(self.store(), reference, options, progress)
+            .await?)
+    }
+}

@@ -1,0 +1,179 @@
+//! The one error type of the crate.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something could not be done: what was being done, to what, and where possible the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting of a container makes no sense or cannot be honoured here.
+    #[error("invalid {setting} {value:?}: {reason}")]
+    Setting {
+        /// The setting, as the builder's method and the CLI's flag call it.
+        setting: &'static str,
+        /// What it was set to.
+        value: String,
+        /// Why that is wrong and what would be right.
+        reason: String,
+    },
+    /// The image's name cannot be parsed.
+    #[error("invalid reference format: {source}")]
+    Reference {
+        /// What is wrong with it.
+        source: container_image::reference::ReferenceError,
+    },
+    /// No such image locally, and pulling was not allowed.
+    #[error("No such image: {image}")]
+    NoSuchImage {
+        /// As the caller wrote it.
+        image: String,
+    },
+    /// The image store failed.
+    #[error(transparent)]
+    Store(#[from] container_image::store::StoreError),
+    /// An image could not be pulled.
+    #[error(transparent)]
+    Pull(#[from] container_image::registry::PullError),
+    /// The seccomp profile cannot be used.
+    #[error("seccomp profile: {0}")]
+    Seccomp(#[from] crate::seccomp::SeccompError),
+    /// A cgroup cannot be made or set.
+    #[error(transparent)]
+    Cgroup(#[from] crate::cgroup::CgroupError),
+    /// A limit cannot be applied.
+    #[error("{reason}")]
+    Limit {
+        /// The limit, the file and the cause.
+        reason: String,
+    },
+    /// A user or group is not in the container.
+    #[error("unable to find {kind} {name}: no matching entries in {file}")]
+    NoSuchUser {
+        /// `user` or `group`.
+        kind: String,
+        /// The name.
+        name: String,
+        /// The file looked in.
+        file: String,
+    },
+    /// The command cannot be executed.
+    #[error("{message}")]
+    Command {
+        /// Whether it is missing or not executable.
+        problem: CommandProblem,
+        /// The command and the cause.
+        message: String,
+    },
+    /// A step of the container's set-up failed.
+    #[error("cannot start the container: {step}: {reason}")]
+    Setup {
+        /// What was being done, to what.
+        step: String,
+        /// The kernel's answer, with advice where there is some.
+        reason: String,
+    },
+    /// Another container has the name.
+    #[error(
+        "the container name {name:?} is already in use by container {id}; remove or rename that \
+         container to be able to reuse the name"
+    )]
+    NameInUse {
+        /// The name.
+        name: String,
+        /// Who has it.
+        id: String,
+    },
+    /// There is no such container, or it has ended.
+    #[error("container {id} is not running")]
+    NotRunning {
+        /// Its id.
+        id: String,
+    },
+    /// The container's monitor is gone without a word.
+    #[error("the monitor of container {id} ended unexpectedly")]
+    MonitorGone {
+        /// Its id.
+        id: String,
+    },
+    /// The monitor answered what it should not.
+    #[error("the monitor of container {id} did not understand: {reason}")]
+    Protocol {
+        /// Its id.
+        id: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// This program cannot be its own monitor and no other was found.
+    #[error(
+        "{} cannot be started as a container monitor (the container-core library is not part of \
+         the executable itself); install mini-docker or name a program with \
+         EngineBuilder::helper", exe.display()
+    )]
+    NoMonitor {
+        /// The current executable.
+        exe: PathBuf,
+    },
+    /// A file or directory of the engine's own cannot be used.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A system call failed.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was being done.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The user has no entry in the password file and no directories were named.
+    #[error("user id {uid} has no entry in /etc/passwd: name the engine's directories")]
+    NoHome {
+        /// The user id.
+        uid: u32,
+    },
+}
+
+/// What is wrong with a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum CommandProblem {
+    /// It is not there. A shell would return 127.
+    NotFound,
+    /// It is there but cannot be executed. A shell would return 126.
+    NotExecutable,
+}
+
+impl Error {
+    /// The command's problem, when it is the command that could not be executed.
+    pub fn command(&self) -> Option<CommandProblem> {
+        match self {
+            Self::Command { problem, .. } => Some(*problem),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { action, source }
+    }
+}

@@ -1,0 +1,173 @@
+//! Further processes in a running container.
+
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::container::{Container, ExitStatus, Output};
+use crate::monitor::client::{self, ExecLink};
+use crate::stdio::{Stdio, Streams};
+
+/// What a caller can say about a further process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecRequest {
+    /// Program and arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`, on top of the container's environment.
+    pub env: Vec<String>,
+    /// Working directory instead of the container's.
+    pub workdir: Option<String>,
+    /// User instead of the container's.
+    pub user: Option<String>,
+    /// Give it a terminal.
+    pub tty: bool,
+    /// Size of that terminal: rows, columns.
+    pub console_size: Option<(u16, u16)>,
+}
+
+/// Describes a further process before it runs. Made by [`Container::exec`].
+#[derive(Debug)]
+#[must_use = "a process runs when output, status or start is called"]
+pub struct ExecBuilder<'a> {
+    container: &'a Container,
+    request: ExecRequest,
+    streams: Streams,
+}
+
+impl<'a> ExecBuilder<'a> {
+    pub(crate) fn new(container: &'a Container, args: Vec<String>) -> Self {
+        let request = ExecRequest {
+            args,
+            ..ExecRequest::default()
+        };
+        Self {
+            container,
+            request,
+            streams: Streams::default(),
+        }
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: impl std::fmt::Display, value: impl std::fmt::Display) -> Self {
+        self.request.env.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Sets the working directory.
+    pub fn workdir(mut self, dir: impl Into<String>) -> Self {
+        self.request.workdir = Some(dir.into());
+        self
+    }
+
+    /// Runs as another user.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.request.user = Some(user.into());
+        self
+    }
+
+    /// Gives the process a terminal.
+    pub fn tty(mut self, yes: bool) -> Self {
+        self.request.tty = yes;
+        self
+    }
+
+    /// Standard input; none unless told.
+    pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Self {
+        self.streams.stdin = Some(stdio.into());
+        self
+    }
+
+    /// Standard output; collected by `output`, inherited by `status`.
+    pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Self {
+        self.streams.stdout = Some(stdio.into());
+        self
+    }
+
+    /// Standard error; as [`stdout`](Self::stdout).
+    pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Self {
+        self.streams.stderr = Some(stdio.into());
+        self
+    }
+
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// The container has ended, or the command cannot be executed in it.
+    pub async fn start(self) -> Result<Exec> {
+        let streams = self.streams.or(Stdio::Null, Stdio::Null);
+        client::exec(
+            &self.container.engine,
+            &self.container.id,
+            &self.request,
+            streams,
+        )
+        .await
+    }
+
+    /// Runs the process with the caller's standard streams and waits for its end.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn status(mut self) -> Result<ExitStatus> {
+        self.streams = self.streams.or(Stdio::Null, Stdio::Inherit);
+        self.start().await?.wait().await
+    }
+
+    /// Runs the process, waits for its end and returns what it wrote.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn output(mut self) -> Result<Output> {
+        self.streams = self.streams.or(Stdio::Null, Stdio::Piped);
+        let mut exec = self.start().await?;
+        let (stdout, stderr) = (exec.stdout.take(), exec.stderr.take());
+        crate::stdio::output(stdout, stderr, || exec.wait()).await
+    }
+}
+
+/// A running process that was added to a container. Dropping it kills it.
+#[derive(Debug)]
+pub struct Exec {
+    pub(crate) pid: u32,
+    pub(crate) link: ExecLink,
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+impl Exec {
+    /// The process id as the engine's process sees it.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The writing end of a piped standard input.
+    pub fn take_stdin(&mut self) -> Option<OwnedFd> {
+        self.stdin.take()
+    }
+
+    /// The reading end of a piped standard output.
+    pub fn take_stdout(&mut self) -> Option<OwnedFd> {
+        self.stdout.take()
+    }
+
+    /// The reading end of a piped standard error.
+    pub fn take_stderr(&mut self) -> Option<OwnedFd> {
+        self.stderr.take()
+    }
+
+    /// The master side of its terminal.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The monitor died before it could tell.
+    pub async fn wait(&self) -> Result<ExitStatus> {
+        self.link.wait().await
+    }
+}

@@ -1,0 +1,22 @@
+//! The monitor: one small process for each container, which owns it from its first directory to
+//! its last.
+//!
+//! ```text
+//! embedder ──spawn (posix_spawn of the own executable)──▶ monitor ──clone3──▶ the program
+//!    │  socket: Job, then Started, then Exited              │
+//!    └─ its end closes: end and remove the container        └─ monitor.sock: kill, stop, exec, wait
+//! ```
+//!
+//! `job` is what goes over the socket; `spawn` and `client` are the embedder's side; `entry`,
+//! `supervise` and `serve` are the monitor's.
+
+pub(crate) mod client;
+mod entry;
+mod files;
+pub(crate) mod job;
+mod logging;
+mod serve;
+pub(crate) mod spawn;
+mod supervise;
+
+pub(crate) use entry::UNPACK;

@@ -1,0 +1,109 @@
+//! Starting monitors from the embedder's process, which is never forked, moved or changed.
+
+// This is the room that clippy.toml keeps spawning to.
+#![allow(clippy::disallowed_methods)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use container_image::layer::{Direct, Unpacker};
+use rustix::fs::CWD;
+use rustix::mount::OpenTreeFlags;
+
+use super::entry::{self, MARK};
+use crate::error::{Error, Result};
+use crate::plan::IdMaps;
+use crate::rootless::Rootless;
+use crate::runtime::sys;
+use crate::unpack::InUserNamespace;
+use crate::wire::Channel;
+
+/// What an engine starts its monitors from.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    program: PathBuf,
+    /// Keeps `program` alive when it is a descriptor's path.
+    _mount: Option<OwnedFd>,
+    maps: Option<IdMaps>,
+}
+
+impl Launcher {
+    pub(crate) fn new(helper: Option<&Path>, rootless: Option<&Rootless>) -> Result<Self> {
+        let program = match helper {
+            Some(helper) => helper.to_owned(),
+            None if sys::in_main_program(entry::address()) => "/proc/self/exe".into(),
+            None => installed().ok_or_else(|| Error::NoMonitor {
+                exe: std::env::current_exe().unwrap_or_default(),
+            })?,
+        };
+        let maps = rootless.map(|r| r.maps.clone());
+        // Rootless monitors make their executable read-only themselves, inside.
+        let (program, mount) = if maps.is_none() {
+            let mount = read_only_executable(CWD, &program)
+                .map_err(Error::io("prepare the monitor from", &program))?;
+            (
+                PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd())),
+                Some(mount),
+            )
+        } else {
+            (program, None)
+        };
+        Ok(Self(Arc::new(Inner {
+            program,
+            _mount: mount,
+            maps,
+        })))
+    }
+
+    /// Starts a process of ours and returns the connection to it.
+    pub(crate) fn spawn(&self, kind: &str) -> io::Result<(Child, Channel)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(&self.0.program);
+        command.arg0(MARK).arg(kind);
+        if let Some(maps) = &self.0.maps {
+            command.arg(serde_json::to_string(maps)?);
+        }
+        let child = command
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok((child, Channel::new(ours)))
+    }
+
+    /// What unpacks layers with the rights that containers will have.
+    pub(crate) fn unpacker(&self) -> Arc<dyn Unpacker> {
+        match &self.0.maps {
+            None => Arc::new(Direct),
+            Some(maps) => {
+                let single_id = maps.uids.len() <= 1 || maps.gids.len() <= 1;
+                Arc::new(InUserNamespace::new(self.clone(), single_id))
+            }
+        }
+    }
+}
+
+/// `mini-docker`, where it is usually installed.
+fn installed() -> Option<PathBuf> {
+    let places = ["/usr/local/bin/mini-docker", "/usr/bin/mini-docker"];
+    places.into_iter().map(PathBuf::from).find(|p| p.is_file())
+}
+
+/// A detached read-only mount of an executable. A process that runs from it cannot have its
+/// executable opened for writing through `/proc/PID/exe` (CVE-2019-5736).
+pub(super) fn read_only_executable(at: impl AsFd, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    const MOUNT_ATTR_RDONLY: u64 = 0x1;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(at, path.as_ref(), flags)?;
+    sys::mount_setattr(tree.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)?;
+    Ok(tree)
+}

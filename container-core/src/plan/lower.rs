@@ -1,0 +1,267 @@
+//! From a specification to a plan.
+
+use oci_spec::runtime as oci;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+use super::mounts::MS_REC;
+use super::{Device, IdMaps, Mount, Namespace, Plan, Root, Source, Step, mounts, process};
+use crate::request::IdMap;
+use crate::seccomp::{self, Arch, SeccompError};
+
+// include/uapi/linux/sched.h
+const CLONE_NEWTIME: u64 = 0x80;
+const CLONE_NEWNS: u64 = 0x2_0000;
+pub(crate) const CLONE_NEWCGROUP: u64 = 0x200_0000;
+const CLONE_NEWUTS: u64 = 0x400_0000;
+const CLONE_NEWIPC: u64 = 0x800_0000;
+pub(crate) const CLONE_NEWUSER: u64 = 0x1000_0000;
+pub(crate) const CLONE_NEWPID: u64 = 0x2000_0000;
+const CLONE_NEWNET: u64 = 0x4000_0000;
+
+const MS_SLAVE: u64 = 1 << 19;
+
+/// What lowering has to know of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The machine's architecture.
+    pub arch: Arch,
+    /// cgroup v1: directory below `/sys/fs/cgroup` and mount options of each hierarchy.
+    pub cgroup_v1: Vec<(String, String)>,
+}
+
+/// Destinations of the mounts that a container has anyway; everything else is the caller's.
+const OWN: [&str; 9] = [
+    "/",
+    "/proc",
+    "/dev",
+    "/dev/pts",
+    "/dev/shm",
+    "/dev/mqueue",
+    "/sys",
+    "/sys/fs/cgroup",
+    "/sys/fs/cgroup/",
+];
+
+/// Turns a specification into the plan that carries it out.
+///
+/// # Errors
+/// The seccomp profile cannot be compiled.
+pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
+    let linux = spec.linux().clone().unwrap_or_default();
+    let namespaces: Vec<Namespace> = linux.namespaces().iter().flatten().map(namespace).collect();
+    let new = |flag| {
+        namespaces
+            .iter()
+            .any(|n| n.flag == flag && n.join.is_none())
+    };
+    let mut steps = Vec::new();
+
+    if new(CLONE_NEWCGROUP) {
+        steps.push(Step::UnshareCgroup);
+    }
+    if let Some(name) = spec.hostname().as_ref().filter(|_| new(CLONE_NEWUTS)) {
+        steps.push(Step::Hostname(name.clone()));
+    }
+    if let Some(name) = spec.domainname().as_ref().filter(|_| new(CLONE_NEWUTS)) {
+        steps.push(Step::Domainname(name.clone()));
+    }
+    if new(CLONE_NEWNET) {
+        steps.push(Step::Loopback);
+    }
+    let propagation = linux
+        .rootfs_propagation()
+        .as_deref()
+        .and_then(mounts::propagation);
+    steps.push(Step::Propagation(propagation.unwrap_or(MS_SLAVE) | MS_REC));
+
+    let mut own: Vec<Mount> = Vec::new();
+    for mount in spec.mounts().iter().flatten() {
+        let foreign = !OWN.contains(&&*mount.destination().to_string_lossy());
+        own.push(mounts::lower(mount, foreign));
+    }
+    steps.push(Step::Root(root(spec, &own)));
+    let terminal = spec
+        .process()
+        .as_ref()
+        .and_then(oci::Process::terminal)
+        .unwrap_or(false);
+    let mut devices = device_steps(&linux);
+    for mount in own.into_iter().filter(|m| m.target != "/") {
+        // Device nodes lie in the tmpfs on /dev, and mounts below /dev on top of it.
+        let after = mount.target == "/dev";
+        steps.push(match &mount.source {
+            Source::New { fstype, .. } if fstype == "cgroup" || fstype == "cgroup2" => {
+                Step::CgroupMount {
+                    mount,
+                    hierarchies: facts.cgroup_v1.clone(),
+                }
+            }
+            _ => Step::Mount(mount),
+        });
+        if after {
+            steps.append(&mut devices);
+        }
+    }
+    steps.append(&mut devices);
+    steps.push(Step::PivotRoot);
+    if terminal {
+        let size = spec.process().as_ref().and_then(|p| p.console_size());
+        steps.push(Step::Terminal {
+            size: size.map(|s| (saturate(s.height()), saturate(s.width()))),
+        });
+    }
+    let mut sysctl: Vec<_> = linux.sysctl().iter().flatten().collect();
+    sysctl.sort();
+    for (name, value) in sysctl {
+        steps.push(Step::Sysctl(name.replace('.', "/"), value.clone()));
+    }
+    steps.extend(
+        linux
+            .readonly_paths()
+            .iter()
+            .flatten()
+            .cloned()
+            .map(Step::ReadOnly),
+    );
+    steps.extend(
+        linux
+            .masked_paths()
+            .iter()
+            .flatten()
+            .cloned()
+            .map(Step::Mask),
+    );
+    if spec
+        .root()
+        .as_ref()
+        .and_then(oci::Root::readonly)
+        .unwrap_or(false)
+    {
+        steps.push(Step::ReadOnlyRoot);
+    }
+    if let Some(flags) = propagation {
+        steps.push(Step::RootPropagation(flags));
+    }
+
+    let mut process = spec
+        .process()
+        .as_ref()
+        .map(process::lower)
+        .unwrap_or_default();
+    process.seccomp = match linux.seccomp() {
+        Some(profile) => Some(seccomp::compile(profile, facts.arch)?),
+        None => None,
+    };
+    let id_maps = new(CLONE_NEWUSER).then(|| IdMaps {
+        uids: maps(linux.uid_mappings()),
+        gids: maps(linux.gid_mappings()),
+    });
+    Ok(Plan {
+        namespaces,
+        id_maps,
+        steps,
+        process,
+    })
+}
+
+fn saturate(n: u64) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+fn namespace(namespace: &oci::LinuxNamespace) -> Namespace {
+    let flag = match namespace.typ() {
+        LinuxNamespaceType::Mount => CLONE_NEWNS,
+        LinuxNamespaceType::Cgroup => CLONE_NEWCGROUP,
+        LinuxNamespaceType::Uts => CLONE_NEWUTS,
+        LinuxNamespaceType::Ipc => CLONE_NEWIPC,
+        LinuxNamespaceType::User => CLONE_NEWUSER,
+        LinuxNamespaceType::Pid => CLONE_NEWPID,
+        LinuxNamespaceType::Network => CLONE_NEWNET,
+        LinuxNamespaceType::Time => CLONE_NEWTIME,
+    };
+    Namespace {
+        flag,
+        join: namespace
+            .path()
+            .as_ref()
+            .map(|p| p.to_string_lossy().into_owned()),
+    }
+}
+
+fn maps(maps: &Option<Vec<oci::LinuxIdMapping>>) -> Vec<IdMap> {
+    let map = |m: &oci::LinuxIdMapping| IdMap {
+        inside: m.container_id(),
+        outside: m.host_id(),
+        count: m.size(),
+    };
+    maps.iter().flatten().map(map).collect()
+}
+
+/// An overlay on `/` makes the root file system; without one it is the root's directory.
+fn root(spec: &Spec, mounts: &[Mount]) -> Root {
+    let overlay = mounts
+        .iter()
+        .find(|m| m.target == "/")
+        .and_then(|m| match &m.source {
+            Source::Overlay(overlay) => Some(overlay.clone()),
+            _ => None,
+        });
+    let path = spec
+        .root()
+        .as_ref()
+        .map_or_else(String::new, |r| r.path().display().to_string());
+    Root { path, overlay }
+}
+
+/// Nodes and links that runtime-spec config-linux.md ("Default Devices") asks for, and the
+/// specification's own.
+fn device_steps(linux: &oci::Linux) -> Vec<Step> {
+    let node = |path: &str, minor| Device {
+        path: path.to_owned(),
+        kind: 'c',
+        major: if minor == 0 { 5 } else { 1 },
+        minor,
+        mode: 0o666,
+        uid: 0,
+        gid: 0,
+    };
+    let mut steps: Vec<Step> = [
+        ("/dev/null", 3),
+        ("/dev/zero", 5),
+        ("/dev/full", 7),
+        ("/dev/random", 8),
+        ("/dev/urandom", 9),
+        ("/dev/tty", 0),
+    ]
+    .map(|(path, minor)| Step::Device(node(path, minor)))
+    .into();
+    for (at, to) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/core", "/proc/kcore"),
+        ("/dev/ptmx", "pts/ptmx"),
+    ] {
+        steps.push(Step::Symlink {
+            to: to.to_owned(),
+            at: at.to_owned(),
+        });
+    }
+    for device in linux.devices().iter().flatten() {
+        steps.push(Step::Device(Device {
+            path: device.path().to_string_lossy().into_owned(),
+            kind: match device.typ() {
+                oci::LinuxDeviceType::B => 'b',
+                oci::LinuxDeviceType::P => 'p',
+                _ => 'c',
+            },
+            major: u32::try_from(device.major()).unwrap_or(0),
+            minor: u32::try_from(device.minor()).unwrap_or(0),
+            mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+            uid: device.uid().unwrap_or(0),
+            gid: device.gid().unwrap_or(0),
+        }));
+    }
+    steps
+}

@@ -1,0 +1,254 @@
+//! What a caller asks for, as plain data. Nothing here decides or touches the system:
+//! [`ContainerBuilder`](crate::ContainerBuilder) fills a [`Request`],
+//! [`spec::compile`](crate::spec::compile) judges it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a caller can say about a container. Field names follow `docker run`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Request {
+    /// The image as the caller wrote it: a reference, an id or `host`.
+    pub image: String,
+    /// Arguments; replace the image's `CMD` when not empty.
+    pub args: Vec<String>,
+    /// Replaces the image's `ENTRYPOINT` (an empty list removes it). Its `CMD` is then unused.
+    pub entrypoint: Option<Vec<String>>,
+    /// `NAME=value` settings, later ones win.
+    pub env: Vec<String>,
+    /// Working directory inside the container.
+    pub workdir: Option<String>,
+    /// `user`, `uid`, `user:group`, `uid:gid`; names are looked up in the container.
+    pub user: Option<String>,
+    /// Supplementary groups, by name or number.
+    pub group_add: Vec<String>,
+    /// The container's name; one is made up when absent.
+    pub name: Option<String>,
+    /// Host name; the short id when absent.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// Bind mounts and tmpfs, in order.
+    pub mounts: Vec<Mount>,
+    /// Mount the root file system read-only.
+    pub read_only: bool,
+    /// Which network the container gets.
+    pub network: Network,
+    /// IPC namespace.
+    pub ipc: NamespaceMode,
+    /// PID namespace.
+    pub pid: NamespaceMode,
+    /// UTS namespace.
+    pub uts: NamespaceMode,
+    /// cgroup namespace.
+    pub cgroupns: NamespaceMode,
+    /// User namespace of the container itself (a rootless engine is always inside one).
+    pub userns: UserNamespace,
+    /// Resource limits.
+    pub limits: Limits,
+    /// Parent of the container's cgroup, instead of `mini-docker`.
+    pub cgroup_parent: Option<String>,
+    /// Capabilities to add to the default set, with or without `CAP_`, or `ALL`.
+    pub cap_add: Vec<String>,
+    /// Capabilities to remove from the default set, with or without `CAP_`, or `ALL`.
+    pub cap_drop: Vec<String>,
+    /// Give up confinement: all capabilities and devices, no seccomp, nothing masked.
+    pub privileged: bool,
+    /// The seccomp filter.
+    pub seccomp: Seccomp,
+    /// Set `no_new_privs`.
+    pub no_new_privileges: bool,
+    /// Do not mask or write-protect paths of `/proc` and `/sys`.
+    pub unmask_system_paths: bool,
+    /// Resource limits of `setrlimit(2)`.
+    pub ulimits: Vec<Ulimit>,
+    /// Host devices to pass in.
+    pub devices: Vec<Device>,
+    /// Extra rules of the device cgroup, as `c 10:200 rwm`.
+    pub device_cgroup_rules: Vec<String>,
+    /// Kernel parameters of the container's own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Size of `/dev/shm` in bytes; 64 MiB when absent.
+    pub shm_size: Option<u64>,
+    /// `host:address` lines for `/etc/hosts`.
+    pub add_hosts: Vec<String>,
+    /// Name servers for `/etc/resolv.conf` instead of the host's.
+    pub dns: Vec<String>,
+    /// Search domains for `/etc/resolv.conf`.
+    pub dns_search: Vec<String>,
+    /// Options for `/etc/resolv.conf`.
+    pub dns_options: Vec<String>,
+    /// Labels, added to the image's.
+    pub labels: BTreeMap<String, String>,
+    /// OCI annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Run a small init as PID 1 that forwards signals and reaps orphans.
+    pub init: bool,
+    /// Give the process a terminal.
+    pub tty: bool,
+    /// Size of that terminal at the start: rows, columns.
+    pub console_size: Option<(u16, u16)>,
+    /// Signal that asks the process to stop (`SIGTERM`, `15`); the image's, else SIGTERM.
+    pub stop_signal: Option<String>,
+    /// Seconds between that signal and SIGKILL; 10 when absent.
+    pub stop_timeout: Option<u64>,
+    /// Remove the container when it ends.
+    pub auto_remove: bool,
+    /// Badness offset for the OOM killer, -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// Forbid the OOM killer (cgroup v1 only).
+    pub oom_kill_disable: bool,
+}
+
+/// One mount of the caller's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where it comes from.
+    pub source: MountSource,
+    /// Absolute path in the container.
+    pub target: String,
+    /// Mount it read-only.
+    pub read_only: bool,
+    /// Propagation of a bind mount: `private` (`rprivate` when empty), `rslave`, …
+    pub propagation: String,
+}
+
+/// Where a [`Mount`] comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// Make a missing source directory, as `docker run -v` does (`--mount` does not).
+        create: bool,
+        /// Leave the mounts below the source out.
+        non_recursive: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Mount options as tmpfs spells them (`size=64m`, `mode=1777`, `noexec`).
+        options: Vec<String>,
+    },
+}
+
+/// The network of a container. Bridges are not there yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// A network namespace with nothing but a loopback interface.
+    #[default]
+    None,
+    /// The network namespace of the engine's process.
+    Host,
+}
+
+/// Whether a namespace is the container's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamespaceMode {
+    /// The container's own.
+    #[default]
+    Private,
+    /// The one of the engine's process.
+    Host,
+}
+
+/// The user namespace of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserNamespace {
+    /// The engine's.
+    #[default]
+    Host,
+    /// One of its own with these maps.
+    Mapped {
+        /// User ids.
+        uids: Vec<IdMap>,
+        /// Group ids.
+        gids: Vec<IdMap>,
+    },
+}
+
+/// One line of `/proc/PID/uid_map` or `gid_map` (user_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// First id inside.
+    pub inside: u32,
+    /// First id outside.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Resource limits; `None` leaves the kernel's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together; -1 for no limit.
+    pub memory_swap: Option<i64>,
+    /// Soft limit in bytes.
+    pub memory_reservation: Option<u64>,
+    /// 0 to 100 (cgroup v1 only).
+    pub memory_swappiness: Option<u64>,
+    /// Processors, as `1.5`.
+    pub cpus: Option<f64>,
+    /// Relative weight, 2 to 262144.
+    pub cpu_shares: Option<u64>,
+    /// Microseconds of processor time in a period.
+    pub cpu_quota: Option<i64>,
+    /// Length of that period in microseconds.
+    pub cpu_period: Option<u64>,
+    /// Processors it may run on, `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes it may use.
+    pub cpuset_mems: Option<String>,
+    /// Processes and threads; -1 for no limit.
+    pub pids: Option<i64>,
+    /// Relative weight of block I/O, 10 to 1000.
+    pub blkio_weight: Option<u16>,
+    /// Bytes per second read from devices: (path, rate).
+    pub device_read_bps: Vec<(PathBuf, u64)>,
+    /// Bytes per second written to devices.
+    pub device_write_bps: Vec<(PathBuf, u64)>,
+    /// Reads per second from devices.
+    pub device_read_iops: Vec<(PathBuf, u64)>,
+    /// Writes per second to devices.
+    pub device_write_iops: Vec<(PathBuf, u64)>,
+}
+
+/// The seccomp filter of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// Docker's default profile.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// A profile in Docker's or the OCI's JSON.
+    Profile(String),
+}
+
+/// One limit of `setrlimit(2)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// Docker's name: `nofile`, `nproc`, `core`, …
+    pub name: String,
+    /// Soft limit; -1 for none.
+    pub soft: i64,
+    /// Hard limit; -1 for none.
+    pub hard: i64,
+}
+
+/// A device of the host for the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Path on the host.
+    pub host: PathBuf,
+    /// Path in the container.
+    pub container: String,
+    /// Any of `r`, `w`, `m`.
+    pub permissions: String,
+}

@@ -1,0 +1,170 @@
+//! Starting a container's first process from the monitor.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::{Fault, process, steps, sys, userns};
+use crate::cgroup::Join;
+use crate::plan::{Plan, Process};
+use crate::wire::Channel;
+
+/// One standard stream of a process to be started.
+#[derive(Debug)]
+pub(crate) enum Stdio {
+    /// The container's own null device.
+    Null,
+    /// This descriptor.
+    Fd(OwnedFd),
+}
+
+/// A started process.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    /// The master of its terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+/// What the new process tells before exec.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+enum News {
+    Fault(Fault),
+    Terminal,
+    Ready,
+}
+
+const CLONE_NEWUSER: u64 = crate::plan::CLONE_NEWUSER;
+const CLONE_NEWCGROUP: u64 = crate::plan::CLONE_NEWCGROUP;
+
+/// Clones, carries the plan out in the new process, and returns when the program runs.
+pub(crate) fn launch(plan: &Plan, join: &Join, streams: &[Stdio; 3]) -> Result<Launched, Fault> {
+    let new: u64 = plan
+        .namespaces
+        .iter()
+        .filter(|n| n.join.is_none())
+        .map(|n| n.flag)
+        .sum();
+    // The cgroup namespace is made once the process is in its cgroup: see Step::UnshareCgroup.
+    let flags = new & !CLONE_NEWCGROUP;
+    let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
+    let cgroup = match join {
+        Join::Clone(fd) => Some(fd.as_fd()),
+        _ => None,
+    };
+    let (pid, pidfd) = sys::clone(flags, cgroup, || {
+        let fault = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            first_process(plan, join, streams, &theirs)
+        })) {
+            Ok(Err(fault)) => fault,
+            Err(_) => Fault::Setup {
+                step: "set up".into(),
+                reason: "panicked".into(),
+            },
+            Ok(Ok(never)) => match never {},
+        };
+        _ = theirs.send(&News::Fault(fault), &[]);
+        1
+    })
+    .map_err(|e| clone_fault(flags, &e))?;
+    drop(theirs);
+    if let Some(maps) = &plan.id_maps {
+        // The process waits for its maps before it does anything.
+        let told = userns::write_maps(pid, maps).and_then(|()| ours.send(&News::Ready, &[]));
+        told.map_err(Fault::at("write the maps of the user namespace"))?;
+    }
+    match follow(&ours) {
+        Ok(terminal) => Ok(Launched {
+            pid,
+            pidfd,
+            terminal,
+        }),
+        Err(fault) => {
+            _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+            Err(fault)
+        }
+    }
+}
+
+/// Reads what the new process has to say until exec closes its end.
+fn follow(channel: &Channel) -> Result<Option<OwnedFd>, Fault> {
+    let mut terminal = None;
+    loop {
+        match channel.receive::<News>() {
+            Ok(Some((News::Fault(fault), _))) => return Err(fault),
+            Ok(Some((News::Terminal, mut fds))) => terminal = fds.pop(),
+            Ok(Some((News::Ready, _))) => {}
+            Ok(None) => return Ok(terminal),
+            Err(e) => return Err(Fault::setup("hear from the new process", &e)),
+        }
+    }
+}
+
+fn clone_fault(flags: u64, error: &io::Error) -> Fault {
+    let advice = match error.raw_os_error() {
+        Some(libc::EPERM) if flags & CLONE_NEWUSER != 0 => {
+            " (user namespaces are forbidden here: see sysctl kernel.unprivileged_userns_clone \
+             and kernel.apparmor_restrict_unprivileged_userns)"
+        }
+        Some(libc::EPERM) => " (CAP_SYS_ADMIN is needed to make namespaces)",
+        Some(libc::ENOSPC) => " (the limit of namespaces is reached: see /proc/sys/user)",
+        Some(libc::EAGAIN) => " (the limit of processes is reached)",
+        _ => "",
+    };
+    Fault::Setup {
+        step: "clone the first process".into(),
+        reason: format!("{error}{advice}"),
+    }
+}
+
+fn first_process(
+    plan: &Plan,
+    join: &Join,
+    streams: &[Stdio; 3],
+    channel: &Channel,
+) -> Result<Infallible, Fault> {
+    if plan.id_maps.is_some() {
+        let word = channel
+            .receive::<News>()
+            .map_err(Fault::at("wait for the id maps"))?;
+        if word.is_none() {
+            return Err(Fault::Setup {
+                step: "wait for the id maps".into(),
+                reason: "none came".into(),
+            });
+        }
+        userns::become_root().map_err(Fault::at("become root of the user namespace"))?;
+    }
+    prepare(&plan.process, join)?;
+    let state = steps::run(&plan.steps, |master| {
+        channel.send(&News::Terminal, &[master.as_fd()])
+    })?;
+    let root = rustix::fs::open(
+        "/",
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .map_err(Fault::at("open the root directory"))?;
+    process::become_program(&plan.process, root.as_fd(), streams, state.terminal)
+}
+
+/// What a new process does first of all, whether it starts a container or joins one.
+pub(super) fn prepare(process: &Process, join: &Join) -> Result<(), Fault> {
+    nix::unistd::setsid().map_err(Fault::at("start a session"))?;
+    if let Join::Tasks(tasks) = join {
+        for file in tasks {
+            rustix::io::write(file, b"0").map_err(Fault::at("join the cgroup"))?;
+        }
+    }
+    if let Some(adjust) = process.oom_score_adj {
+        std::fs::write("/proc/self/oom_score_adj", adjust.to_string()).map_err(|e| {
+            Fault::Setting {
+                setting: "oom_score_adj".into(),
+                value: adjust.to_string(),
+                reason: format!("{e} (lowering it needs CAP_SYS_RESOURCE)"),
+            }
+        })?;
+    }
+    sys::forbid_dumps().map_err(Fault::at("forbid dumps"))
+}

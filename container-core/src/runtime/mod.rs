@@ -1,0 +1,150 @@
+//! The one place that touches the kernel between clone and exec. It carries out a
+//! [`Plan`](crate::plan::Plan) and decides nothing.
+//!
+//! Everything here runs in a process of ours that has one thread (the monitor and what it
+//! clones), never in the embedder's: allocation and locks are allowed after clone.
+//!
+//! `sys` holds the system calls that no crate offers safely; the rest is safe code on top.
+
+// This is the room that clippy.toml keeps these calls to.
+#![allow(clippy::disallowed_methods)]
+
+mod command;
+mod enter;
+mod init;
+mod launch;
+mod mount;
+mod process;
+mod resolve;
+mod steps;
+pub(crate) mod sys;
+mod terminal;
+mod user;
+pub(crate) mod userns;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use enter::enter;
+pub(crate) use launch::{Launched, Stdio, launch};
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::container::ExitStatus;
+use crate::error::{CommandProblem, Error};
+
+/// Why a process of a container could not be started, as told by that process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    /// A step failed.
+    Setup { step: String, reason: String },
+    /// A setting turned out to be wrong when it was carried out.
+    Setting {
+        setting: String,
+        value: String,
+        reason: String,
+    },
+    /// The command cannot be executed.
+    Command {
+        problem: CommandProblem,
+        message: String,
+    },
+    /// A user or group is not known in the container.
+    NoSuchUser {
+        kind: String,
+        name: String,
+        file: String,
+    },
+}
+
+impl Fault {
+    pub(crate) fn setup(step: impl ToString, error: &io::Error) -> Self {
+        Self::Setup {
+            step: step.to_string(),
+            reason: error.to_string(),
+        }
+    }
+
+    pub(crate) fn at<E: Into<io::Error>>(step: &str) -> impl FnOnce(E) -> Self + '_ {
+        move |error| Self::setup(step, &error.into())
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Setup { step, reason } => Self::Setup { step, reason },
+            Fault::Setting {
+                setting,
+                value,
+                reason,
+            } => Self::Setting {
+                setting: match setting.as_str() {
+                    "mount" => "mount",
+                    "ulimit" => "ulimit",
+                    "workdir" => "workdir",
+                    "user" => "user",
+                    _ => "setting",
+                },
+                value,
+                reason,
+            },
+            Fault::Command { problem, message } => Self::Command { problem, message },
+            Fault::NoSuchUser { kind, name, file } => Self::NoSuchUser { kind, name, file },
+        }
+    }
+}
+
+/// Sends a signal to the process behind a pidfd.
+pub(crate) fn signal(pidfd: &OwnedFd, number: i32) -> io::Result<()> {
+    let signal =
+        rustix::process::Signal::from_named_raw(number).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_send_signal(pidfd, signal)?)
+}
+
+/// Waits for a child of this process.
+pub(crate) fn wait(pid: i32) -> ExitStatus {
+    loop {
+        match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::__WALL)) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Ok(status) => {
+                if let Some(exit) = exit_status(status) {
+                    return exit;
+                }
+            }
+            // Somebody else has collected it: nothing is known of its end.
+            Err(_) => {
+                return ExitStatus {
+                    code: 255,
+                    signal: None,
+                    oom_killed: false,
+                };
+            }
+        }
+    }
+}
+
+/// The end of a child of this process, if it has come.
+pub(crate) fn try_wait(pid: i32) -> Option<ExitStatus> {
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    exit_status(waitpid(Pid::from_raw(pid), Some(flags)).ok()?)
+}
+
+fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(ExitStatus {
+            code,
+            signal: None,
+            oom_killed: false,
+        }),
+        WaitStatus::Signaled(_, signal, _) => Some(ExitStatus {
+            code: 128 + signal as i32,
+            signal: Some(signal as i32),
+            oom_killed: false,
+        }),
+        _ => None,
+    }
+}

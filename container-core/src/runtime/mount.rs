@@ -1,0 +1,307 @@
+//! Mounts, by file descriptor: made detached, then moved onto a resolved target, so that no path
+//! is walked twice (open_tree(2), fsopen(2), move_mount(2), all Linux 5.2).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+};
+
+use super::resolve::{self, Links, Make};
+use super::{Fault, sys};
+use crate::plan::{Mount, Overlay, Root, Source};
+
+/// Makes the root file system and returns it.
+pub(super) fn root(root: &Root) -> io::Result<OwnedFd> {
+    match &root.overlay {
+        Some(overlay) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let target = rustix::fs::open(&*root.path, flags, Mode::empty())?;
+            mount_overlay(overlay, target.as_fd())?;
+            Ok(rustix::fs::open(&*root.path, flags, Mode::empty())?)
+        }
+        None => {
+            let tree = clone_tree(CWD, &root.path, true)?;
+            rustix::mount::move_mount(
+                &tree,
+                "",
+                CWD,
+                &*root.path,
+                MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+            )?;
+            Ok(tree)
+        }
+    }
+}
+
+/// Carries out one mount below the root.
+pub(super) fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Fault> {
+    let fault = |e: io::Error| Fault::setup(mount, &e);
+    // The caller's targets may be reached over the image's links; ours must be what they seem.
+    let links = if mount.foreign {
+        Links::Follow
+    } else {
+        Links::Refuse
+    };
+    if let Source::Overlay(overlay) = &mount.source {
+        let target = resolve::ensure(root, &mount.target, Make::Directory, links).map_err(fault)?;
+        return mount_overlay(overlay, target.as_fd()).map_err(fault);
+    }
+    let tree = match &mount.source {
+        Source::Bind { path, recursive } => {
+            clone_tree(CWD, path, *recursive).map_err(|e| bind_fault(mount, path, &e))?
+        }
+        Source::New {
+            fstype,
+            source,
+            options,
+        } => new_filesystem(fstype, source, options).map_err(fault)?,
+        Source::Overlay(_) => return Ok(()),
+    };
+    let make = if resolve::is_directory(&tree).map_err(fault)? {
+        Make::Directory
+    } else {
+        Make::File
+    };
+    let target =
+        resolve::ensure(root, &mount.target, make, links).map_err(|e| target_fault(mount, &e))?;
+    if mount.foreign
+        && !mount.target.starts_with("/proc/")
+        && resolve::is_proc(&target).map_err(fault)?
+    {
+        return Err(Fault::Setting {
+            setting: "mount".into(),
+            value: mount.target.clone(),
+            reason: "the image leads this path into /proc, where nothing may be mounted".into(),
+        });
+    }
+    attach(&tree, target.as_fd(), mount).map_err(fault)
+}
+
+/// Sets attributes and propagation of a detached mount and puts it in place.
+fn attach(tree: &OwnedFd, target: BorrowedFd<'_>, mount: &Mount) -> io::Result<()> {
+    if mount.set | mount.clear != 0 {
+        sys::mount_setattr(tree.as_fd(), mount.recursive, mount.set, mount.clear, 0)?;
+    }
+    place(tree, target)?;
+    if mount.propagation != 0 {
+        let recursive = mount.propagation & MS_REC != 0;
+        sys::mount_setattr(tree.as_fd(), recursive, 0, 0, mount.propagation & !MS_REC)?;
+    }
+    Ok(())
+}
+
+/// `MS_REC` of mount(2).
+const MS_REC: u64 = 0x4000;
+
+fn place(tree: &OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(tree, "", target, "", flags)?)
+}
+
+fn bind_fault(mount: &Mount, path: &str, error: &io::Error) -> Fault {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Fault::Setting {
+            setting: "mount".into(),
+            value: mount.target.clone(),
+            reason: format!("bind source path does not exist: {path}"),
+        };
+    }
+    Fault::setup(mount, error)
+}
+
+fn target_fault(mount: &Mount, error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => Fault::Setting {
+            setting: "mount".into(),
+            value: mount.target.clone(),
+            reason: "the mount point does not exist and cannot be made: it lies on a read-only \
+                     file system"
+                .into(),
+        },
+        io::ErrorKind::NotADirectory => Fault::Setting {
+            setting: "mount".into(),
+            value: mount.target.clone(),
+            reason: "a parent of the mount point is no directory in the container".into(),
+        },
+        _ => Fault::setup(mount, error),
+    }
+}
+
+/// A detached copy of the mount at a path.
+pub(super) fn clone_tree(at: impl AsFd, path: &str, recursive: bool) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    if path.is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    Ok(rustix::mount::open_tree(at, path, flags)?)
+}
+
+/// A detached instance of a file system.
+pub(super) fn new_filesystem(
+    fstype: &str,
+    source: &str,
+    options: &[(String, Option<String>)],
+) -> io::Result<OwnedFd> {
+    let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let configure = || -> io::Result<()> {
+        rustix::mount::fsconfig_set_string(&fs, "source", source)?;
+        for (key, value) in options {
+            match value {
+                Some(value) => rustix::mount::fsconfig_set_string(&fs, &**key, &**value)?,
+                None => rustix::mount::fsconfig_set_flag(&fs, &**key)?,
+            }
+        }
+        Ok(rustix::mount::fsconfig_create(&fs)?)
+    };
+    configure().map_err(|e| explain(&fs, e))?;
+    Ok(rustix::mount::fsmount(
+        &fs,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?)
+}
+
+/// The kernel leaves its reason in the file system's context, one line a read.
+fn explain(fs: &OwnedFd, error: io::Error) -> io::Error {
+    let mut line = [0; 256];
+    match rustix::io::read(fs, &mut line) {
+        Ok(n) if n > 2 => {
+            let text = String::from_utf8_lossy(&line[2..n]);
+            io::Error::new(error.kind(), format!("{error}: {}", text.trim()))
+        }
+        _ => error,
+    }
+}
+
+/// Mounts overlayfs. The directories are handed over as descriptors in `/proc/self/fd`: a page
+/// of options (mount(2)) then holds hundreds of layers, and no name needs escaping.
+fn mount_overlay(overlay: &Overlay, target: BorrowedFd<'_>) -> io::Result<()> {
+    let open = |path: &str| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|e| io::Error::new(io::Error::from(e).kind(), format!("{path}: {e}")))
+    };
+    let lower = overlay
+        .lower
+        .iter()
+        .map(|d| open(d))
+        .collect::<io::Result<Vec<_>>>()?;
+    let numbers: Vec<_> = lower.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
+    let mut options = vec![format!("lowerdir={}", numbers.join(":"))];
+    let private = match &overlay.upper {
+        Some((upper, work)) => Some((open(upper)?, open(work)?)),
+        None => None,
+    };
+    if let Some((upper, work)) = &private {
+        options.push(format!("upperdir={}", upper.as_raw_fd()));
+        options.push(format!("workdir={}", work.as_raw_fd()));
+    }
+    options.extend(overlay.options.iter().cloned());
+    let options = std::ffi::CString::new(options.join(","))?;
+    rustix::process::chdir("/proc/self/fd")?;
+    let mounted = rustix::mount::mount(
+        "overlay",
+        target.as_raw_fd().to_string(),
+        "overlay",
+        MountFlags::empty(),
+        Some(&*options),
+    );
+    rustix::process::chdir("/")?;
+    Ok(mounted?)
+}
+
+/// Hides a path: an empty read-only directory, or the null device over a file.
+pub(super) fn mask(root: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    let Some(target) = existing(root, path)? else {
+        return Ok(());
+    };
+    let tree = if resolve::is_directory(&target)? {
+        let options = [("nr_inodes".to_owned(), Some("1".to_owned()))];
+        new_filesystem("tmpfs", "tmpfs", &options)?
+    } else {
+        clone_tree(null_device(root)?, "", false)?
+    };
+    sys::mount_setattr(tree.as_fd(), false, READ_ONLY, 0, 0)?;
+    place(&tree, target.as_fd())
+}
+
+/// Makes a path read-only, with all that is mounted below.
+pub(super) fn read_only(root: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    let Some(target) = existing(root, path)? else {
+        return Ok(());
+    };
+    let tree = clone_tree(&target, "", true)?;
+    sys::mount_setattr(tree.as_fd(), true, MOUNT_ATTR_RDONLY, 0, 0)?;
+    place(&tree, target.as_fd())
+}
+
+// include/uapi/linux/mount.h: RDONLY, and with NOSUID, NODEV left off for the null device.
+const MOUNT_ATTR_RDONLY: u64 = 0x1;
+const READ_ONLY: u64 = MOUNT_ATTR_RDONLY | 0x2 | 0x8;
+
+fn existing(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<OwnedFd>> {
+    match resolve::open(root, path, OFlags::PATH, Links::Refuse) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(e) => match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+            _ => Err(e),
+        },
+    }
+}
+
+/// The container's `/dev/null`, which must be the device and not what an image or a volume put
+/// in its place (CVE-2025-31133).
+pub(super) fn null_device(root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let null = resolve::open(root, "/dev/null", OFlags::PATH, Links::Refuse)?;
+    let stat = rustix::fs::statat(&null, "", AtFlags::EMPTY_PATH)?;
+    let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+    let device = (
+        rustix::fs::major(stat.st_rdev),
+        rustix::fs::minor(stat.st_rdev),
+    );
+    if !kind.is_char_device() || device != (1, 3) {
+        return Err(io::Error::other(
+            "/dev/null in the container is not the null device",
+        ));
+    }
+    Ok(null)
+}
+
+/// pivot_root(2) into the root, then lets go of the old one.
+pub(super) fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
+    let old = rustix::fs::open(
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    rustix::process::fchdir(root)?;
+    sys::pivot_root_here()?;
+    rustix::process::fchdir(&old)?;
+    let detach = rustix::mount::UnmountFlags::DETACH;
+    rustix::mount::mount_change(
+        ".",
+        rustix::mount::MountPropagationFlags::DOWNSTREAM
+            | rustix::mount::MountPropagationFlags::REC,
+    )?;
+    rustix::mount::unmount(".", detach)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// Makes the root mount itself read-only.
+pub(super) fn read_only_root() -> io::Result<()> {
+    let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    sys::mount_setattr(root.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)
+}
+
+/// Sets the propagation of the root, `MS_REC` included.
+pub(super) fn propagation(flags: u64) -> io::Result<()> {
+    let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let recursive = flags & MS_REC != 0;
+    sys::mount_setattr(root.as_fd(), recursive, 0, 0, flags & !MS_REC)
+}

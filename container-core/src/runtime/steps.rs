@@ -1,0 +1,209 @@
+//! The loop over a plan's steps, in the container's first process.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::resolve::{self, Links, Make};
+use super::{Fault, mount, sys, terminal};
+use crate::plan::{Device, Mount, Source, Step};
+
+/// What steps leave for later ones.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    root: Option<OwnedFd>,
+    /// The slave side of the terminal.
+    pub(super) terminal: Option<OwnedFd>,
+}
+
+impl State {
+    fn root(&self) -> io::Result<BorrowedFd<'_>> {
+        self.root
+            .as_ref()
+            .map(AsFd::as_fd)
+            .ok_or_else(|| Errno::BADF.into())
+    }
+}
+
+/// Carries out all steps. `hand_over` sends a terminal's master to the monitor.
+pub(super) fn run(
+    steps: &[Step],
+    hand_over: impl Fn(OwnedFd) -> io::Result<()>,
+) -> Result<State, Fault> {
+    let mut state = State::default();
+    for step in steps {
+        match step {
+            Step::Mount(m) => {
+                let root = state.root().map_err(|e| Fault::setup(step, &e))?;
+                mount::mount(root, m)?;
+            }
+            step => one(&mut state, step, &hand_over).map_err(|e| Fault::setup(step, &e))?,
+        }
+    }
+    Ok(state)
+}
+
+fn one(
+    state: &mut State,
+    step: &Step,
+    hand_over: &impl Fn(OwnedFd) -> io::Result<()>,
+) -> io::Result<()> {
+    match step {
+        Step::UnshareCgroup => Ok(nix::sched::unshare(
+            nix::sched::CloneFlags::CLONE_NEWCGROUP,
+        )?),
+        Step::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
+        Step::Domainname(name) => sys::set_domain_name(name),
+        Step::Loopback => sys::interface_up(c"lo"),
+        Step::Propagation(flags) | Step::RootPropagation(flags) => mount::propagation(*flags),
+        Step::Root(root) => {
+            state.root = Some(mount::root(root)?);
+            Ok(())
+        }
+        Step::Mount(_) => Ok(()),
+        Step::CgroupMount { mount, hierarchies } => cgroup(state.root()?, mount, hierarchies),
+        Step::Device(node) => device(state.root()?, node),
+        Step::Symlink { to, at } => symlink(state.root()?, to, at),
+        Step::PivotRoot => {
+            mount::pivot(state.root()?)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            state.root = Some(rustix::fs::open("/", flags, Mode::empty())?);
+            Ok(())
+        }
+        Step::Terminal { size } => {
+            let pair = terminal::open(state.root()?, *size)?;
+            terminal::console(state.root()?, pair.slave.as_fd())?;
+            hand_over(pair.master)?;
+            state.terminal = Some(pair.slave);
+            Ok(())
+        }
+        Step::Sysctl(name, value) => sysctl(state.root()?, name, value),
+        Step::Mask(path) => mount::mask(state.root()?, path),
+        Step::ReadOnly(path) => mount::read_only(state.root()?, path),
+        Step::ReadOnlyRoot => mount::read_only_root(),
+    }
+}
+
+/// cgroup v2: the one hierarchy. v1: a tmpfs with each hierarchy below, as on the host.
+fn cgroup(root: BorrowedFd<'_>, at: &Mount, hierarchies: &[(String, String)]) -> io::Result<()> {
+    let place = |target: &str, fstype: &str, options: Vec<(String, Option<String>)>, attrs| {
+        let mount = Mount {
+            source: Source::New {
+                fstype: fstype.into(),
+                source: "cgroup".into(),
+                options,
+            },
+            target: target.to_owned(),
+            ..Mount {
+                set: attrs,
+                ..at.clone()
+            }
+        };
+        mount::mount(root, &mount).map_err(|fault| match fault {
+            Fault::Setup { reason, .. } | Fault::Setting { reason, .. } => io::Error::other(reason),
+            other => io::Error::other(format!("{other:?}")),
+        })
+    };
+    if hierarchies.is_empty() {
+        return place(&at.target, "cgroup2", Vec::new(), at.set);
+    }
+    const MOUNT_ATTR_RDONLY: u64 = 0x1;
+    let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
+    place(&at.target, "tmpfs", mode, at.set & !MOUNT_ATTR_RDONLY)?;
+    for (name, options) in hierarchies {
+        let fstype = if options == "cgroup2" {
+            "cgroup2"
+        } else {
+            "cgroup"
+        };
+        let options = options
+            .split(',')
+            .filter(|o| !o.is_empty() && *o != "cgroup2")
+            .map(|o| match o.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                None => (o.to_owned(), None),
+            })
+            .collect();
+        place(&format!("{}/{name}", at.target), fstype, options, at.set)?;
+    }
+    if at.set & MOUNT_ATTR_RDONLY != 0 {
+        let top = resolve::open(root, &at.target, OFlags::PATH, Links::Refuse)?;
+        sys::mount_setattr(top.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)?;
+    }
+    Ok(())
+}
+
+/// Splits off the last component and opens the directory it lies in, making it when missing.
+fn parent<'a>(root: BorrowedFd<'_>, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    Ok((
+        resolve::ensure(root, parent, Make::Directory, Links::Refuse)?,
+        name,
+    ))
+}
+
+fn device(root: BorrowedFd<'_>, device: &Device) -> io::Result<()> {
+    let (parent, name) = parent(root, &device.path)?;
+    let kind = match device.kind {
+        'b' => FileType::BlockDevice,
+        'p' => FileType::Fifo,
+        _ => FileType::CharacterDevice,
+    };
+    let number = rustix::fs::makedev(device.major, device.minor);
+    let mode = Mode::from_raw_mode(device.mode);
+    match rustix::fs::mknodat(&parent, name, kind, mode, number) {
+        Ok(()) => {}
+        // In a user namespace the kernel makes no devices; the host's is bound instead.
+        Err(Errno::PERM) => return bind_device(&parent, name, &device.path),
+        Err(Errno::EXIST) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    }
+    if (device.uid, device.gid) != (0, 0) {
+        let owner = rustix::fs::Uid::from_raw(device.uid);
+        let group = rustix::fs::Gid::from_raw(device.gid);
+        rustix::fs::chownat(
+            &parent,
+            name,
+            Some(owner),
+            Some(group),
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )?;
+    }
+    Ok(())
+}
+
+fn bind_device(parent: &OwnedFd, name: &str, host: &str) -> io::Result<()> {
+    let tree = mount::clone_tree(CWD, host, false)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
+    let empty = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(&tree, "", parent, name, empty)?)
+}
+
+fn symlink(root: BorrowedFd<'_>, to: &str, at: &str) -> io::Result<()> {
+    let (parent, name) = parent(root, at)?;
+    match rustix::fs::symlinkat(to, &parent, name) {
+        Err(Errno::EXIST) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Writes below `/proc/sys`, after making sure that it is the kernel's (CVE-2025-52881).
+fn sysctl(root: BorrowedFd<'_>, name: &str, value: &str) -> io::Result<()> {
+    let path = format!("/proc/sys/{name}");
+    let file = resolve::open(
+        root,
+        &path,
+        OFlags::WRONLY | OFlags::NOFOLLOW,
+        Links::Refuse,
+    )?;
+    if !resolve::is_proc(&file)? {
+        return Err(io::Error::other(
+            "/proc in the container is not the kernel's",
+        ));
+    }
+    rustix::io::write(&file, value.as_bytes())?;
+    Ok(())
+}

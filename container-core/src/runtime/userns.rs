@@ -1,0 +1,120 @@
+//! User namespaces: their maps, and how a rootless monitor gets into one.
+
+use std::fmt::Write as _;
+use std::io;
+use std::process::{Command, Stdio};
+
+use nix::sched::CloneFlags;
+use nix::unistd::{Gid, Uid};
+
+use super::sys;
+use crate::plan::IdMaps;
+use crate::request::IdMap;
+use crate::wire::Channel;
+
+fn text(maps: &[IdMap]) -> String {
+    maps.iter().fold(String::new(), |mut text, m| {
+        _ = writeln!(text, "{} {} {}", m.inside, m.outside, m.count);
+        text
+    })
+}
+
+/// Writes the maps of a process whose parent user namespace is ours.
+pub(super) fn write_maps(pid: i32, maps: &IdMaps) -> io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/gid_map"), text(&maps.gids))?;
+    std::fs::write(format!("/proc/{pid}/uid_map"), text(&maps.uids))
+}
+
+/// Takes on ids 0 of the user namespace.
+pub(super) fn become_root() -> nix::Result<()> {
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    nix::unistd::setresgid(gid, gid, gid)?;
+    nix::unistd::setresuid(uid, uid, uid)
+}
+
+/// Moves this single-threaded process into a user and a mount namespace of its own. A helper
+/// process that stays outside maps the ids: with newuidmap and newgidmap when there are ranges,
+/// else the caller's own id alone (user_namespaces(7)).
+pub(crate) fn unshare(maps: &IdMaps) -> io::Result<()> {
+    let pid = std::process::id();
+    let (ours, theirs) = Channel::pair()?;
+    let (helper, _) = sys::fork(|| {
+        let result = match theirs.receive::<()>() {
+            Ok(Some(_)) => map_from_outside(pid, maps).map_err(|e| e.to_string()),
+            _ => Err("the namespace could not be made".to_owned()),
+        };
+        _ = theirs.send(&result, &[]);
+        0
+    })?;
+    drop(theirs);
+    let made = nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS);
+    let mapped = match made {
+        Ok(()) => ours
+            .send(&(), &[])
+            .and_then(|()| ours.receive::<Result<(), String>>()),
+        Err(e) => {
+            drop(ours);
+            _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(helper), None);
+            return Err(refused(e));
+        }
+    };
+    _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(helper), None);
+    match mapped? {
+        Some((Ok(()), _)) => {}
+        Some((Err(why), _)) => return Err(io::Error::other(why)),
+        None => {
+            return Err(io::Error::other(
+                "the process that maps ids ended unexpectedly",
+            ));
+        }
+    }
+    Ok(become_root()?)
+}
+
+fn refused(error: nix::errno::Errno) -> io::Error {
+    match error {
+        nix::errno::Errno::EPERM => io::Error::other(
+            "this host forbids user namespaces to ordinary users (see sysctl \
+             kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)",
+        ),
+        nix::errno::Errno::ENOSPC => {
+            io::Error::other("the limit of user namespaces is reached (user.max_user_namespaces)")
+        }
+        e => e.into(),
+    }
+}
+
+fn map_from_outside(pid: u32, maps: &IdMaps) -> io::Result<()> {
+    if maps.uids.len() <= 1 && maps.gids.len() <= 1 {
+        // One id each needs no privilege, once changing groups is given up.
+        std::fs::write(format!("/proc/{pid}/setgroups"), "deny")?;
+        std::fs::write(format!("/proc/{pid}/gid_map"), text(&maps.gids))?;
+        return std::fs::write(format!("/proc/{pid}/uid_map"), text(&maps.uids));
+    }
+    let start = |program: &str, maps: &[IdMap]| {
+        let numbers = maps.iter().flat_map(|m| [m.inside, m.outside, m.count]);
+        Command::new(program)
+            .arg(pid.to_string())
+            .args(numbers.map(|n| n.to_string()))
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| io::Error::new(e.kind(), format!("{program} (package uidmap): {e}")))
+    };
+    // Both at once: each costs a start.
+    let children = [
+        ("newuidmap", start("newuidmap", &maps.uids)?),
+        ("newgidmap", start("newgidmap", &maps.gids)?),
+    ];
+    for (name, child) in children {
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(io::Error::other(format!("{name}: {}", why.trim())));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Unpacking layers inside the user namespace that containers will have, so that owners are
+//! right: an ordinary user cannot give files to others, but its namespace's root can.
+//!
+//! The work is done by a process of ours (see `monitor::entry`), which gets the archive through
+//! a pipe.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use container_image::layer::{
+    Devices, OverlayXattrs, Owners, UnpackError, UnpackOptions, Unpacker, remove_tree, unpack,
+};
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::monitor::job::{Failure, News};
+use crate::monitor::spawn::Launcher;
+use crate::reap;
+use crate::runtime::Fault;
+use crate::wire::Channel;
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Task {
+    /// Unpack the archive that comes through the pipe beside this.
+    Unpack {
+        dir: PathBuf,
+        squash: bool,
+    },
+    Remove {
+        dir: PathBuf,
+    },
+}
+
+/// Unpacks with the rights of the root of a user namespace.
+pub(crate) struct InUserNamespace {
+    launcher: Launcher,
+    squash: bool,
+}
+
+impl fmt::Debug for InUserNamespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InUserNamespace")
+            .field("squash", &self.squash)
+            .finish_non_exhaustive()
+    }
+}
+
+fn failed(reason: impl ToString) -> UnpackError {
+    UnpackError::Worker {
+        reason: reason.to_string(),
+    }
+}
+
+impl InUserNamespace {
+    pub(crate) fn new(launcher: Launcher, single_id: bool) -> Self {
+        Self {
+            launcher,
+            squash: single_id,
+        }
+    }
+
+    fn start(
+        &self,
+        task: &Task,
+        fd: Option<&OwnedFd>,
+    ) -> Result<(reap::Guard, Channel), UnpackError> {
+        let (child, channel) = self
+            .launcher
+            .spawn(crate::monitor::UNPACK)
+            .map_err(failed)?;
+        let child = reap::Guard::new(child);
+        let fds: Vec<_> = fd.into_iter().map(AsFd::as_fd).collect();
+        // If it has failed already, it has said why, which is read later.
+        _ = channel.send(task, &fds);
+        Ok((child, channel))
+    }
+}
+
+fn answer(channel: &Channel) -> Result<(), UnpackError> {
+    match channel.receive::<News>().map_err(failed)? {
+        Some((News::Done, _)) => Ok(()),
+        Some((News::Failed(Failure::Fault(Fault::Setup { step, reason })), _)) => {
+            Err(failed(if step.is_empty() {
+                reason
+            } else {
+                format!("cannot {step}: {reason}")
+            }))
+        }
+        Some((other, _)) => Err(failed(format!("{other:?}"))),
+        None => Err(failed("it ended without a word")),
+    }
+}
+
+impl Unpacker for InUserNamespace {
+    fn unpack(&self, tar: &mut (dyn Read + Send), dir: &Path) -> Result<(), UnpackError> {
+        let (theirs, ours) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+        // The kernel's usual 64 KiB mean a switch of processes every 64 KiB.
+        _ = rustix::pipe::fcntl_setpipe_size(&ours, 1 << 20);
+        let task = Task::Unpack {
+            dir: dir.to_owned(),
+            squash: self.squash,
+        };
+        let (child, channel) = self.start(&task, Some(&theirs))?;
+        drop(theirs);
+        let fed = feed(tar, File::from(ours));
+        let answered = answer(&channel);
+        child.wait();
+        match (fed, answered) {
+            (Fed::SourceFailed(e), _) => Err(UnpackError::Read(e)),
+            (_, answered) => answered,
+        }
+    }
+
+    fn remove(&self, dir: &Path) -> Result<(), UnpackError> {
+        let (child, channel) = self.start(
+            &Task::Remove {
+                dir: dir.to_owned(),
+            },
+            None,
+        )?;
+        let answered = answer(&channel);
+        child.wait();
+        answered
+    }
+}
+
+enum Fed {
+    SourceFailed(io::Error),
+    /// All of it, or as much as the worker wanted: it says which.
+    Whole,
+}
+
+fn feed(tar: &mut dyn Read, mut pipe: File) -> Fed {
+    let mut buffer = vec![0; 256 << 10];
+    let mut wanted = true;
+    loop {
+        match tar.read(&mut buffer) {
+            Ok(0) => return Fed::Whole,
+            // The rest is still read: whoever delivers it counts and hashes.
+            Ok(n) if wanted => wanted = pipe.write_all(&buffer[..n]).is_ok(),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Fed::SourceFailed(e),
+        }
+    }
+}
+
+/// The worker's side: does one task and says how it went.
+pub(crate) fn serve(channel: &Channel) -> io::Result<()> {
+    let Some((task, fds)) = channel.receive::<Task>()? else {
+        return Ok(());
+    };
+    let done = match task {
+        Task::Remove { dir } => remove_tree(&dir).map_err(|e| e.to_string()),
+        Task::Unpack { dir, squash } => fds
+            .into_iter()
+            .next()
+            .ok_or_else(|| "no archive".to_owned())
+            .and_then(|pipe| {
+                unpack_here(&mut File::from(pipe), &dir, squash).map_err(|e| e.to_string())
+            }),
+    };
+    let news = match done {
+        Ok(()) => News::Done,
+        Err(reason) => News::Failed(Failure::Fault(Fault::Setup {
+            step: String::new(),
+            reason,
+        })),
+    };
+    channel.send(&news, &[])
+}
+
+fn unpack_here(tar: &mut File, dir: &Path, squash: bool) -> Result<(), UnpackError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(dir, flags, Mode::empty()).map_err(|e| UnpackError::Io {
+        action: "open layer directory",
+        path: dir.to_owned(),
+        source: e.into(),
+    })?;
+    let options = UnpackOptions {
+        overlay_xattrs: OverlayXattrs::User,
+        owners: if squash { Owners::Squash } else { Owners::Keep },
+        devices: Devices::Skip,
+    };
+    unpack(tar, root.as_fd(), &options)
+}
