@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::supervise;
 use crate::plan::IdMaps;
@@ -102,18 +102,17 @@ fn run() -> io::Result<Infallible> {
 /// container's root is this user outside, who may well own it (CVE-2019-5736).
 fn enter_user_namespace(kind: &[u8], maps: &IdMaps) -> io::Error {
     let prepare = || -> io::Result<_> {
-        if let Err(error) = crate::runtime::userns::unshare(maps) {
-            tell(&error);
-            return Err(error);
-        }
-        let exe = super::spawn::read_only_executable(CWD, "/proc/self/exe")?;
+        crate::runtime::userns::unshare(maps)?;
+        let exe = super::spawn::protected_executable("/proc/self/exe".as_ref())?;
         let kind = CString::new(kind)?;
         Ok((exe, [CString::new(MARK)?, kind]))
     };
-    match prepare() {
+    let error = match prepare() {
         Ok((exe, arguments)) => sys::exec_fd(exe.as_fd(), &arguments, &[]),
         Err(error) => error,
-    }
+    };
+    tell(&error);
+    error
 }
 
 /// Tells the embedder why there is no user namespace, before the job is even read.

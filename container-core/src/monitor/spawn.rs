@@ -3,6 +3,7 @@
 // This is the room that clippy.toml keeps spawning to.
 #![allow(clippy::disallowed_methods)]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -12,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use container_image::layer::{Direct, Unpacker};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, MemfdFlags, SealFlags};
 use rustix::mount::OpenTreeFlags;
 
 use super::entry::{self, MARK};
@@ -47,7 +48,7 @@ impl Launcher {
         let maps = rootless.map(|r| r.maps.clone());
         // Rootless monitors make their executable read-only themselves, inside.
         let (program, mount) = if maps.is_none() {
-            let mount = read_only_executable(CWD, &program)
+            let mount = protected_executable(&program)
                 .map_err(Error::io("prepare the monitor from", &program))?;
             (
                 PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd())),
@@ -98,12 +99,41 @@ fn installed() -> Option<PathBuf> {
     places.into_iter().map(PathBuf::from).find(|p| p.is_file())
 }
 
-/// A detached read-only mount of an executable. A process that runs from it cannot have its
-/// executable opened for writing through `/proc/PID/exe` (CVE-2019-5736).
-pub(super) fn read_only_executable(at: impl AsFd, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+/// An executable that cannot be written to, whoever opens it through `/proc/PID/exe`
+/// (CVE-2019-5736): a detached read-only mount of the file, or a sealed copy in memory where it
+/// cannot be mounted (it was deleted, or lies outside this mount namespace).
+pub(super) fn protected_executable(path: &Path) -> io::Result<OwnedFd> {
+    let file = File::open(path)?;
+    match read_only_mount(path, &file) {
+        Ok(mount) => Ok(mount),
+        Err(_) => sealed_copy(file),
+    }
+}
+
+fn read_only_mount(path: &Path, file: &File) -> io::Result<OwnedFd> {
     const MOUNT_ATTR_RDONLY: u64 = 0x1;
+    // By its name: the link in /proc leads to the mount that this process was started from,
+    // which a new mount namespace has only a copy of.
+    let name = if path.starts_with("/proc/self") {
+        path.read_link()?
+    } else {
+        path.to_owned()
+    };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = rustix::mount::open_tree(at, path.as_ref(), flags)?;
+    let tree = rustix::mount::open_tree(CWD, &name, flags)?;
+    let (mounted, wanted) = (rustix::fs::fstat(&tree)?, rustix::fs::fstat(file)?);
+    if (mounted.st_dev, mounted.st_ino) != (wanted.st_dev, wanted.st_ino) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     sys::mount_setattr(tree.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)?;
     Ok(tree)
+}
+
+fn sealed_copy(mut file: File) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut copy = File::from(rustix::fs::memfd_create("mini-docker", flags)?);
+    io::copy(&mut file, &mut copy)?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&copy, seals)?;
+    Ok(copy.into())
 }
