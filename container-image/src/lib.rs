@@ -3,6 +3,7 @@
 // In tests an unwrap is an assertion.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod archive;
 pub mod digest;
 pub mod layer;
 pub mod manifest;

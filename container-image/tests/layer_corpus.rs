@@ -55,17 +55,23 @@ struct Expected {
 
 #[test]
 fn corpus_as_root() {
-    confined::run(Who::Root, "corpus", 64);
+    run_as(Who::Root);
 }
 
 #[test]
 fn corpus_rootless() {
-    confined::run(Who::Rootless, "corpus", 64);
+    run_as(Who::Rootless);
 }
 
 #[test]
 fn corpus_with_a_single_id() {
-    confined::run(Who::SingleId, "corpus", 64);
+    run_as(Who::SingleId);
+}
+
+fn run_as(who: Who) {
+    let cases = Path::new(CORPUS).join("cases.json");
+    assert!(cases.exists(), "the corpus {CORPUS} is absent");
+    confined::run_with(who, "corpus", 64, Path::new(CORPUS));
 }
 
 /// The body of the tests above.
@@ -74,16 +80,16 @@ fn corpus() {
     let Some((dir, who)) = confined::inside() else {
         return;
     };
-    let text = fs::read(Path::new(CORPUS).join("cases.json"));
-    let text = text.unwrap_or_else(|error| panic!("the corpus {CORPUS} is absent: {error}"));
-    let corpus: Corpus = serde_json::from_slice(&text).unwrap();
+    let files = dir.parent().unwrap().join("corpus");
+    let corpus: Corpus =
+        serde_json::from_slice(&fs::read(files.join("cases.json")).unwrap()).unwrap();
     confined::private_tmp();
     let canaries = Canaries::plant(&dir);
     let mut failures = Vec::new();
     for case in &corpus.cases {
         let work = dir.join("root");
         fs::create_dir(&work).unwrap();
-        if let Err(failure) = run(case, &work, who) {
+        if let Err(failure) = run(case, &files, &work, who) {
             failures.push(format!("{}: {failure}", case.name));
         }
         canaries.check(&case.name);
@@ -99,12 +105,12 @@ fn corpus() {
     confined::report_memory(&dir);
 }
 
-fn run(case: &Case, work: &Path, who: Who) -> Result<(), String> {
+fn run(case: &Case, files: &Path, work: &Path, who: Who) -> Result<(), String> {
     let mut dirs = Vec::new();
     for (number, layer) in case.layers.iter().enumerate() {
         let dir = work.join(format!("layer{number}"));
         fs::create_dir(&dir).unwrap();
-        let result = take_in(&Path::new(CORPUS).join(layer), &dir, who);
+        let result = take_in(&files.join(layer), &dir, who);
         dirs.push(dir);
         match (result, case.expect.as_str()) {
             (Ok(()), _) => {}

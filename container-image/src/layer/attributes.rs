@@ -151,7 +151,7 @@ impl Target<'_> {
 
 /// overlayfs' own attributes would redirect lookups to other files or hide them; SELinux labels
 /// belong to the policy of the host.
-fn is_welcome(name: &[u8]) -> bool {
+pub(crate) fn is_welcome(name: &[u8]) -> bool {
     !(name.starts_with(b"trusted.overlay.")
         || name.starts_with(b"user.overlay.")
         || name == b"security.selinux")

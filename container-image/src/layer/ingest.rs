@@ -168,7 +168,7 @@ fn decompress(
         };
         ended = buffer
             .fill(&mut decoder)
-            .map_err(|error| (decoder.format(), error))?;
+            .map_err(|error| (decoder.format().name(), error))?;
         hasher.update(buffer.filled());
         if tar.send(buffer).is_err() {
             return Ok(None);

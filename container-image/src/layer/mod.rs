@@ -7,12 +7,12 @@
 //!   var/cache/            xattr {trusted,user}.overlay.opaque=y, from `var/cache/.wh..wh..opq`
 //! ```
 
-mod attributes;
-mod compression;
+pub(crate) mod attributes;
+pub(crate) mod compression;
 mod directories;
 mod error;
 mod ingest;
-mod name;
+pub(crate) mod name;
 mod pipe;
 mod remove;
 mod root;

@@ -4,7 +4,7 @@
 const PATH_MAX: usize = 4095;
 
 /// Why a name is refused.
-pub(super) type Fault = &'static str;
+pub(crate) type Fault = &'static str;
 
 /// The meaning of a name. Paths are relative, with neither `.` nor `..`; the root is empty.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn classify(raw: &[u8]) -> Result<Name, Fault> {
 }
 
 /// Makes a name of an archive relative to the root, and refuses one that leaves it.
-pub(super) fn clean(raw: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(crate) fn clean(raw: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut path: Vec<u8> = Vec::with_capacity(raw.len());
     for part in raw.split(|&b| b == b'/') {
         match part {
@@ -67,7 +67,7 @@ pub(super) fn clean(raw: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 /// Parent and last component of a clean path.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&b| b == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
@@ -75,7 +75,7 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// `parent/name`, of clean paths.
-pub(super) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() {
         return name.to_vec();
     }

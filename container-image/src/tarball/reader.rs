@@ -96,8 +96,27 @@ impl<'r> Reader<'r> {
         Ok(Some(&self.buffer[start..start + length]))
     }
 
+    /// Where the rest of the current entry's stored data begins in the stream, and how long it is.
+    pub(crate) fn data_place(&self) -> (u64, u64) {
+        (self.offset, self.data)
+    }
+
+    /// Skips the current entry's data without reading it: `seek` moves the stream, if what is
+    /// skipped is not in the buffer already, to the place that it is given.
+    pub(crate) fn skip_data(&mut self, seek: impl FnOnce(u64)) {
+        let length = self.data.saturating_add(self.padding);
+        let buffered = clamp(length, self.end - self.start);
+        self.consume(buffered);
+        (self.data, self.padding) = (0, 0);
+        let beyond = length - buffered as u64;
+        if beyond > 0 {
+            self.offset = self.offset.saturating_add(beyond);
+            seek(self.offset);
+        }
+    }
+
     /// Reads all of the current entry's stored data, at most `limit` bytes.
-    pub(crate) fn data_to_vec(&mut self, limit: u64) -> Result<Vec<u8>, TarError> {
+    fn data_to_vec(&mut self, limit: u64) -> Result<Vec<u8>, TarError> {
         if self.data > limit {
             return Err(self.fault("an entry is larger than it may be"));
         }

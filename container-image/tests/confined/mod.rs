@@ -62,7 +62,8 @@ impl Unpacker for Inside {
 
 /// Inside: the directory to work in, and as whom. Outside: none.
 pub(crate) fn inside() -> Option<(PathBuf, Who)> {
-    let dir = PathBuf::from(std::env::var_os(MARK)?);
+    let dir = PathBuf::from(std::env::var_os(MARK)?).join("work");
+    fs::create_dir_all(&dir).unwrap();
     let who = match std::env::var(WHO).unwrap().as_str() {
         "Root" => Who::Root,
         "Rootless" => Who::Rootless,
@@ -71,16 +72,32 @@ pub(crate) fn inside() -> Option<(PathBuf, Who)> {
     Some((dir, who))
 }
 
+/// As [`run`], with the files of `from` in a directory `corpus` beside the one to work in.
+pub(crate) fn run_with(who: Who, body: &str, megabytes: u64, from: &Path) {
+    start(who, body, megabytes, Some(from));
+}
+
 /// Runs the test `body` of this binary confined, and fails if it fails, hangs or takes more than
 /// `megabytes` of memory.
 pub(crate) fn run(who: Who, body: &str, megabytes: u64) {
+    start(who, body, megabytes, None);
+}
+
+fn start(who: Who, body: &str, megabytes: u64, corpus: Option<&Path>) {
     let is_root = rustix::process::geteuid().is_root();
     if who == Who::Root && !is_root {
         eprintln!("NOT RUN: {body} as root, since the tests run as an ordinary user");
         return;
     }
-    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // Neither /tmp, which bodies cover, nor the checkout, which may be root's own: other users
+    // must get there.
+    let scratch = tempfile::tempdir_in("/var/tmp").unwrap();
+    let program = scratch.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    if let Some(from) = corpus {
+        copy(from, &scratch.path().join("corpus"));
+    }
     let mut command = match who {
         Who::Root => Command::new("unshare"),
         Who::Rootless if is_root => {
@@ -105,7 +122,7 @@ pub(crate) fn run(who: Who, body: &str, megabytes: u64) {
         Who::SingleId => drop(command.args(["--user", "--map-root-user"])),
     }
     let mut child = command
-        .arg(std::env::current_exe().unwrap())
+        .arg(&program)
         .args(["--exact", "--nocapture", "--test-threads=1", body])
         .env(MARK, scratch.path())
         .env(WHO, format!("{who:?}"))
@@ -125,7 +142,7 @@ pub(crate) fn run(who: Who, body: &str, megabytes: u64) {
         std::thread::sleep(Duration::from_millis(10));
     };
     assert!(status.success(), "{body} fails as {who:?}: {status}");
-    let peak = fs::read_to_string(scratch.path().join("peak"));
+    let peak = fs::read_to_string(scratch.path().join("work/peak"));
     let peak: u64 = peak
         .expect("the body ran to its end")
         .trim()
@@ -134,6 +151,18 @@ pub(crate) fn run(who: Who, body: &str, megabytes: u64) {
     assert!(peak < megabytes * 1024, "{body} took {peak} KiB as {who:?}");
     if is_root {
         remove_tree(scratch.path()).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
     }
 }
 
