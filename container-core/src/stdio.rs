@@ -325,18 +325,20 @@ async fn collect(pipe: Option<OwnedFd>, ended: impl Future<Output = ()>) -> Resu
     let wrap = || Error::system("read the container's output");
     let pipe = Receiver::from_owned_fd(pipe).map_err(wrap())?;
     tokio::pin!(ended);
-    let mut last = false;
     loop {
-        match read_available(&pipe, &mut output).map_err(wrap())? {
+        match read_available(&mut output, |buffer| pipe.try_read(buffer)).map_err(wrap())? {
             End::Reached => return Ok(output),
-            End::NotYet if last => return Ok(output),
             End::NotYet => {}
         }
         tokio::select! {
             ready = pipe.readable() => ready.map_err(wrap())?,
-            () = &mut ended => last = true,
+            () = &mut ended => break,
         }
     }
+    // The kernel is asked: `try_read` answers from what tokio last heard of the pipe, and the news
+    // of the end may overtake the news of the last bytes.
+    read_available(&mut output, |buffer| Ok(rustix::io::read(&pipe, buffer)?)).map_err(wrap())?;
+    Ok(output)
 }
 
 /// Collects both outputs of a process while waiting for its end.
@@ -362,10 +364,13 @@ enum End {
     NotYet,
 }
 
-fn read_available(pipe: &Receiver, output: &mut Vec<u8>) -> io::Result<End> {
+fn read_available(
+    output: &mut Vec<u8>,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<End> {
     let mut buffer = [0; 16 << 10];
     loop {
-        match pipe.try_read(&mut buffer) {
+        match read(&mut buffer) {
             Ok(0) => return Ok(End::Reached),
             Ok(n) => output.extend_from_slice(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
