@@ -2,7 +2,6 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
-    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "drives the library from outside"
 )]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -86,7 +87,9 @@ pub(crate) fn run(who: Who, body: &str, megabytes: u64) {
 fn start(who: Who, body: &str, megabytes: u64, corpus: Option<&Path>) {
     let is_root = rustix::process::geteuid().is_root();
     if who == Who::Root && !is_root {
-        eprintln!("NOT RUN: {body} as root, since the tests run as an ordinary user");
+        // This handle is not captured by libtest.
+        let why = "needs root, and the tests run as an ordinary user";
+        let _ = writeln!(std::io::stderr(), "not run: {body}: {why}");
         return;
     }
     // Neither /tmp, which bodies cover, nor the checkout, which may be root's own: other users
