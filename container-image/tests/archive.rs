@@ -378,6 +378,29 @@ fn layers_that_are_links() {
 }
 
 #[test]
+fn a_layer_that_hides_all_below() {
+    let below = tar(&[("hello", b"hidden")]);
+    let above = tar(&[(".wh..wh..opq", b""), ("hello", b"seen")]);
+    let config = format!(
+        r#"{{"architecture":"{}","os":"linux","rootfs":{{"type":"layers","diff_ids":["{}","{}"]}}}}"#,
+        container_image::Platform::host().architecture(),
+        Digest::sha256(&below),
+        Digest::sha256(&above),
+    );
+    let manifest = r#"[{"Config":"c.json","RepoTags":["made:up"],"Layers":["0.tar","1.tar"]}]"#;
+    let place = place();
+    let archive = tar(&[
+        ("0.tar", &below),
+        ("1.tar", &above),
+        ("c.json", config.as_bytes()),
+        ("manifest.json", manifest.as_bytes()),
+    ]);
+    let image = place.load(&archive).unwrap().remove(0).image;
+    assert_eq!(place.store.rootfs(&image).unwrap().len(), 1);
+    assert_eq!(content(&place.store, &image), "seen");
+}
+
+#[test]
 fn hostile_archives_are_refused() {
     let plain = tar(&[("hello", b"x")]);
     let (config_name, config) = config(&plain);

@@ -5,6 +5,7 @@
 //!   usr/bin/tool          entries as in the archive: owner, mode, times, xattrs
 //!   etc/gone              character device 0:0, from `etc/.wh.gone`
 //!   var/cache/            xattr {trusted,user}.overlay.opaque=y, from `var/cache/.wh..wh..opq`
+//!                         (on <dir> itself: see [`hides_all_below`])
 //! ```
 
 pub(crate) mod attributes;
@@ -124,6 +125,26 @@ pub struct LayerSpec {
     pub media_type: MediaType,
     /// Digest of the uncompressed tar stream, from the config's `rootfs.diff_ids`.
     pub diff_id: Digest,
+}
+
+/// Whether the layer unpacked in `dir` has an opaque mark on its root, so that nothing of the
+/// layers below it may be seen.
+///
+/// overlayfs looks for this mark on all directories but the roots of its layers (seen on Linux
+/// 6.18): who stacks layers must leave those below out.
+///
+/// # Errors
+/// What the kernel says if the attribute cannot be read.
+pub fn hides_all_below(dir: &Path) -> std::io::Result<bool> {
+    for name in ["user.overlay.opaque", "trusted.overlay.opaque"] {
+        match rustix::fs::getxattr(dir, name, &mut [0; 1]) {
+            Ok(length) if length > 0 => return Ok(true),
+            // Longer than any mark, unreadable for this user, or not supported: no mark of ours.
+            Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE | Errno::ACCESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 fn io_error(action: &'static str, path: &[u8], error: Errno) -> UnpackError {

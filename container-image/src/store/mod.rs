@@ -71,7 +71,7 @@ use self::error::io_error;
 use self::index::Index;
 use self::layout::{Layout, Lock, exists};
 use crate::digest::Digest;
-use crate::layer::Unpacker;
+use crate::layer::{self, Unpacker};
 use crate::reference::Reference;
 
 /// The images in one directory. Cloning is cheap, and any number of threads and processes
@@ -154,7 +154,12 @@ impl Store {
             if !exists(&directory)? {
                 self.unpack_again(layer)?;
             }
+            let is_bottom = layer::hides_all_below(&directory)
+                .map_err(io_error("read attributes of", &directory))?;
             directories.push(directory);
+            if is_bottom {
+                break;
+            }
         }
         Ok(directories)
     }
