@@ -91,7 +91,7 @@ unsafe fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> 
 pub(super) fn replace(group: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
     let old = attached(group)?;
     let new = load(program)?;
-    let mut attr = attach(group, new.as_fd());
+    let mut attr = attach(group, new.as_fd(), F_ALLOW_MULTI);
     // SAFETY: an Attach for a command that takes one; it holds no pointers.
     unsafe { bpf(PROG_ATTACH, &mut attr) }?;
     for id in old {
@@ -103,19 +103,19 @@ pub(super) fn replace(group: BorrowedFd<'_>, program: &[Instruction]) -> io::Res
         };
         // SAFETY: a GetFd for a command that takes one and returns a new fd.
         let program = unsafe { bpf_fd(PROG_GET_FD_BY_ID, &mut attr) }?;
-        let mut attr = attach(group, program.as_fd());
+        let mut attr = attach(group, program.as_fd(), 0);
         // SAFETY: an Attach for a command that takes one; it holds no pointers.
         unsafe { bpf(PROG_DETACH, &mut attr) }?;
     }
     Ok(())
 }
 
-fn attach(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Attach {
+fn attach(group: BorrowedFd<'_>, program: BorrowedFd<'_>, attach_flags: u32) -> Attach {
     Attach {
         target_fd: group.as_raw_fd().cast_unsigned(),
         attach_bpf_fd: program.as_raw_fd().cast_unsigned(),
         attach_type: CGROUP_DEVICE,
-        attach_flags: F_ALLOW_MULTI,
+        attach_flags,
     }
 }
 

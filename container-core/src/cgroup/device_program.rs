@@ -120,3 +120,158 @@ fn load(to: u8, offset: i16) -> Instruction {
         immediate: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::devices::{MKNOD, READ, WRITE, default_device_rules, rules};
+
+    /// As the kernel runs it.
+    fn run(program: &[Instruction], kind: u32, access: u32, major: u32, minor: u32) -> u64 {
+        let context = [access << 16 | kind, major, minor];
+        let mut registers = [0u64; 11];
+        let mut at = 0;
+        loop {
+            let Instruction {
+                code,
+                registers: packed,
+                offset,
+                immediate,
+            } = program[at];
+            at += 1;
+            let (to, from) = (usize::from(packed & 15), usize::from(packed >> 4));
+            let value = registers[to];
+            let low = |value: u64| value & 0xffff_ffff;
+            let skip = usize::try_from(offset).unwrap_or_default();
+            let unsigned = u64::from(immediate.cast_unsigned());
+            match code {
+                LOAD_W => registers[to] = u64::from(context[skip / 4]),
+                MOV_K => registers[to] = unsigned,
+                MOV32_X => registers[to] = low(registers[from]),
+                AND32_K => registers[to] = low(value & unsigned),
+                RSH32_K => registers[to] = low(value) >> unsigned,
+                JEQ32_K => at += if low(value) == unsigned { skip } else { 0 },
+                JNE32_K => at += if low(value) == unsigned { 0 } else { skip },
+                EXIT => return registers[0],
+                _ => panic!("instruction {code:#x}"),
+            }
+        }
+    }
+
+    /// Bit by bit, by the last rule that speaks of it.
+    fn allowed(rules: &[Rule], kind: u32, access: u32, major: u32, minor: u32) -> bool {
+        [READ, WRITE, MKNOD]
+            .into_iter()
+            .filter(|bit| access & u32::from(*bit) != 0)
+            .all(|bit| {
+                let last = rules.iter().rev().find(|rule| {
+                    let of_kind = match rule.kind {
+                        None => true,
+                        Some(Kind::Block) => kind == 1,
+                        Some(Kind::Char) => kind == 2,
+                    };
+                    of_kind
+                        && rule.major.is_none_or(|number| number == major)
+                        && rule.minor.is_none_or(|number| number == minor)
+                        && rule.access & bit != 0
+                });
+                last.is_some_and(|rule| rule.allow)
+            })
+    }
+
+    fn check(rules: &[Rule]) {
+        let program = compile(rules);
+        for kind in [1, 2] {
+            for access in 1..8 {
+                for major in [0, 1, 5, 136, u32::MAX] {
+                    for minor in [0, 1, 3, 11] {
+                        let got = run(&program, kind, access, major, minor);
+                        let expected = allowed(rules, kind, access, major, minor);
+                        assert_eq!(
+                            got == 1,
+                            expected,
+                            "{rules:?} {kind} {access} {major}:{minor}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn programs_say_what_the_rules_say() {
+        let default = rules(&default_device_rules()).unwrap();
+        check(&default);
+        check(&[]);
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 20) % below
+        };
+        for _ in 0..500 {
+            let number =
+                |choice: u64, of: &[u32]| of.get(usize::try_from(choice).unwrap()).copied();
+            let some: Vec<_> = (0..random(8))
+                .map(|_| Rule {
+                    allow: random(2) == 0,
+                    kind: [None, Some(Kind::Block), Some(Kind::Char)]
+                        [usize::try_from(random(3)).unwrap()],
+                    major: number(random(7), &[0, 1, 5, 136, u32::MAX]),
+                    minor: number(random(6), &[0, 1, 3, 11]),
+                    access: u8::try_from(1 + random(7)).unwrap(),
+                })
+                .collect();
+            check(&some);
+        }
+    }
+
+    #[test]
+    fn nothing_follows_what_always_ends() {
+        let all = Rule {
+            allow: true,
+            kind: None,
+            major: None,
+            minor: None,
+            access: ALL,
+        };
+        let deny = Rule {
+            allow: false,
+            ..all
+        };
+        assert_eq!(compile(&[deny, all]).len(), compile(&[all]).len());
+    }
+
+    #[test]
+    fn lines_of_v1() {
+        let lines: Vec<_> = rules(&default_device_rules())
+            .unwrap()
+            .iter()
+            .flat_map(Rule::lines)
+            .collect();
+        let expected = [
+            "a",
+            "c *:* m",
+            "b *:* m",
+            "c 1:3 rwm",
+            "c 1:5 rwm",
+            "c 1:7 rwm",
+            "c 1:8 rwm",
+            "c 1:9 rwm",
+            "c 5:0 rwm",
+            "c 5:1 rwm",
+            "c 5:2 rwm",
+            "c 136:* rwm",
+        ];
+        assert_eq!(lines, expected);
+        let some = Rule {
+            allow: true,
+            kind: None,
+            major: Some(1),
+            minor: None,
+            access: READ,
+        };
+        assert_eq!(some.lines(), ["b 1:* r", "c 1:* r"]);
+    }
+}
