@@ -1,3 +1,15 @@
-//! `mini-docker`.
+//! `mini-docker`: arguments in, calls to the library, text out.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+mod cmd;
+mod environment;
+mod error;
+mod flags;
+mod print;
+mod settings;
+mod term;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os().skip(1).collect())
+}

@@ -1,0 +1,33 @@
+//! `version`
+
+use std::env::consts::{ARCH, OS};
+
+use serde_json::json;
+
+use crate::cli::NAME;
+use crate::cli::program::FormatArgs;
+use crate::error::Error;
+use crate::print;
+use crate::settings::Settings;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `mini-docker --version`.
+pub(crate) fn one_line() -> String {
+    format!("{NAME} version {VERSION}\n")
+}
+
+/// Prints the version. Client and engine are one program, so there is one.
+pub(crate) fn run(_: &Settings, args: FormatArgs) -> Result<u8, Error> {
+    let text = match args.format.as_deref() {
+        None | Some("") => format!(
+            "{NAME}:\n Version:           {VERSION}\n OS/Arch:           {OS}/{ARCH}\n \
+             Daemon:            none, containers are run by this program\n"
+        ),
+        Some(format) => {
+            let one = json!({ "Version": VERSION, "Os": OS, "Arch": ARCH });
+            super::formatted(format, &json!({ "Client": one, "Server": one }))?
+        }
+    };
+    print::out(&text).map(|()| 0)
+}

@@ -1,0 +1,246 @@
+//! What goes wrong, in Docker's words, and the exit code it gives.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Command;
+use container_core::CommandProblem;
+use container_core::image::archive::ArchiveError;
+use container_core::image::platform::PlatformError;
+use container_core::image::reference::ReferenceError;
+use container_core::image::store::StoreError;
+
+use crate::cli::verbs::Verb;
+use crate::cli::{NAME, pflag};
+use crate::flags::{env, filter, label, namespace, security};
+use crate::print::template::TemplateError;
+
+/// Why a command line was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    #[error("unknown flag: {flag}\n\n{usage}")]
+    UnknownFlag { flag: String, usage: String },
+    #[error("unknown shorthand flag: '{letter}' in {word}\n\n{usage}")]
+    UnknownShorthand {
+        letter: char,
+        word: String,
+        usage: String,
+    },
+    #[error("flag needs an argument: {flag}\n\n{usage}")]
+    NeedsArgument { flag: String, usage: String },
+    #[error("invalid argument {value:?} for \"{flag}\" flag: {reason}\n\n{usage}")]
+    InvalidArgument {
+        flag: String,
+        value: String,
+        reason: String,
+        usage: String,
+    },
+    #[error("'{NAME} {path}' {requires}\n\n{usage}")]
+    Arguments {
+        path: &'static str,
+        requires: &'static str,
+        usage: String,
+    },
+    #[error("an argument is not valid UTF-8")]
+    NotText,
+    #[error("clap: {0}")]
+    Clap(#[from] clap::Error),
+    #[error("'{name}' is not here yet ({why})")]
+    NotYet { name: String, why: &'static str },
+    #[error("--{flag} is not here yet: {why}")]
+    FlagLater {
+        flag: &'static str,
+        why: &'static str,
+    },
+    #[error("{}", unknown_verb(name, *group, *similar))]
+    UnknownVerb {
+        name: String,
+        group: Option<&'static str>,
+        similar: Option<&'static str>,
+    },
+    #[error("unknown help topic: {0}")]
+    HelpTopic(String),
+    #[error("unknown shell: {0} (use bash, zsh or fish)")]
+    Shell(String),
+
+    #[error("invalid env file ({}): {source}", path.display())]
+    EnvFile {
+        path: PathBuf,
+        source: env::EnvError,
+    },
+    #[error("invalid label file ({}): {source}", path.display())]
+    LabelFile {
+        path: PathBuf,
+        source: label::LabelError,
+    },
+    #[error(transparent)]
+    Namespace(#[from] namespace::NamespaceError),
+    #[error(transparent)]
+    Security(#[from] security::SecurityError),
+    #[error("opening seccomp profile ({}) failed: {}", path.display(), reason(source))]
+    SeccompFile { path: PathBuf, source: io::Error },
+    #[error("invalid pull option: '{0}': must be one of \"always\", \"missing\" or \"never\"")]
+    PullPolicy(String),
+    #[error("conflicting options: cannot specify both --attach and --detach")]
+    AttachDetach,
+    #[error("invalid value: {0}. Valid memory swappiness range is 0-100")]
+    Swappiness(i64),
+    #[error("Conflicting options: Nano CPUs and CPU Quota cannot both be set")]
+    CpusAndQuota,
+    #[error("Conflicting options: Nano CPUs and CPU Period cannot both be set")]
+    CpusAndPeriod,
+    #[error("the input device is not a TTY")]
+    InputNotTerminal,
+    #[error(
+        "container ID file found, make sure the other container isn't running or delete {}",
+        .0.display()
+    )]
+    CidFile(PathBuf),
+
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error("{action} {}: {}", path.display(), reason(source))]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot {action}: {}", reason(source))]
+    System {
+        action: &'static str,
+        source: io::Error,
+    },
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    #[error("{0}")]
+    Reference(ReferenceError),
+    #[error("error parsing specified platform: {0}")]
+    Platform(PlatformError),
+    #[error("Error parsing reference: {target:?} is not a valid repository/tag: {source}")]
+    TagTarget {
+        target: String,
+        source: ReferenceError,
+    },
+    #[error("refusing to create a tag with a digest reference")]
+    TagDigest,
+    #[error(transparent)]
+    Filter(#[from] filter::FilterError),
+    #[error("image prune has been cancelled")]
+    Cancelled,
+    #[error("{0:?} is not a valid value for --type (use image)")]
+    ObjectKind(String),
+    #[error("JSON: {0}")]
+    Json(serde_json::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("cowardly refusing to save to a terminal. Use the -o flag or redirect")]
+    SaveToTerminal,
+    #[error("requested load from stdin, but stdin is empty")]
+    LoadFromTerminal,
+    #[error("{0}: importing from a URL is not here yet, download the file first")]
+    ImportUrl(String),
+    #[error(transparent)]
+    Core(#[from] container_core::Error),
+}
+
+/// An I/O error as Docker's clients say it, without Rust's `(os error 2)`.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match (error.raw_os_error(), chars.next()) {
+        (Some(_), Some(first)) => first.to_lowercase().chain(chars).collect(),
+        _ => text.to_owned(),
+    }
+}
+
+fn unknown_verb(name: &str, group: Option<&str>, similar: Option<&str>) -> String {
+    let (command, see) = match group {
+        None => (
+            format!("'{name}' is not a {NAME} command."),
+            format!("{NAME} --help"),
+        ),
+        Some(group) => (
+            format!("'{group} {name}' is not a {NAME} command."),
+            format!("{NAME} {group} --help"),
+        ),
+    };
+    match similar {
+        None => format!("{command}\nSee '{see}'"),
+        Some(similar) => format!("{command}\nSee '{see}'. Did you mean '{NAME} {similar}'?"),
+    }
+}
+
+impl Error {
+    /// Gives clap's late errors (a value that could not be taken out) the verb's usage.
+    pub(crate) fn in_verb(self, command: &Command, verb: &Verb) -> Self {
+        match self {
+            Self::Clap(error) => pflag::explain(&error, command, Some(verb)),
+            other => other,
+        }
+    }
+
+    /// The whole text for standard error.
+    pub(crate) fn text(&self, verb: Option<&Verb>) -> String {
+        let text = format!("{NAME}: {self}");
+        match (self, verb) {
+            // Docker says where help is when a container did not come to be.
+            (_, Some(verb)) if verb.name() == "run" && !self.is_usage() => {
+                format!("{text}\n\nRun '{NAME} run --help' for more information")
+            }
+            _ => text,
+        }
+    }
+
+    fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownFlag { .. }
+                | Self::UnknownShorthand { .. }
+                | Self::NeedsArgument { .. }
+                | Self::InvalidArgument { .. }
+                | Self::Arguments { .. }
+                | Self::InputNotTerminal
+                | Self::AttachDetach
+        )
+    }
+
+    /// Whether the reader of our output went away.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        let (Self::Output(error) | Self::Archive(ArchiveError::Write(error))) = self else {
+            return false;
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
+    }
+
+    /// The exit code, as Docker chooses it: 125 for a wrong flag and for a container that did not
+    /// come to be, 126 and 127 for a command that cannot be executed or is not there, else 1.
+    pub(crate) fn code(&self, verb: Option<&Verb>) -> u8 {
+        match self {
+            Self::UnknownFlag { .. }
+            | Self::UnknownShorthand { .. }
+            | Self::NeedsArgument { .. }
+            | Self::InvalidArgument { .. } => 125,
+            Self::Arguments { .. } | Self::InputNotTerminal | Self::AttachDetach => 1,
+            // As if SIGPIPE had ended us.
+            _ if self.is_broken_pipe() => 128 + 13,
+            Self::Core(error) => match error.command() {
+                Some(CommandProblem::NotFound) => 127,
+                Some(CommandProblem::NotExecutable) => 126,
+                None => verb_code(verb),
+            },
+            _ => verb_code(verb),
+        }
+    }
+}
+
+fn verb_code(verb: Option<&Verb>) -> u8 {
+    if verb.is_some_and(|verb| verb.name() == "run") {
+        125
+    } else {
+        1
+    }
+}

@@ -1,0 +1,16 @@
+//! What the values of flags mean: pure functions from text to the library's data, with Docker's
+//! spellings and Docker's words for what is wrong. Nothing here reads a file, the environment or
+//! the clock: where a value needs them (`-e KEY`, a relative `-v` source), they are arguments.
+
+pub(crate) mod device;
+pub(crate) mod env;
+pub(crate) mod filter;
+pub(crate) mod label;
+pub(crate) mod mount;
+pub(crate) mod mount_spec;
+pub(crate) mod names;
+pub(crate) mod namespace;
+pub(crate) mod request;
+pub(crate) mod security;
+pub(crate) mod size;
+pub(crate) mod ulimit;
