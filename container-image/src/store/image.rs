@@ -7,8 +7,9 @@ use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
 
 use super::Store;
 use super::error::{StoreError, io_error};
-use super::index::Index;
+use super::index::{Index, is_of};
 use super::layout::read_limited;
+use super::twin;
 use crate::digest::Digest;
 use crate::manifest::{self, CONFIG_LIMIT, Document, Layer, MANIFEST_LIMIT};
 use crate::platform::Platform;
@@ -172,8 +173,8 @@ impl Store {
     /// What is wrong with the image's files. That there is none is no error.
     pub fn find_manifest(&self, digest: &Digest) -> Result<Option<Image>, StoreError> {
         let index = Index::read(&self.layout)?;
-        let listed = |entry: &&Descriptor| entry.digest().as_ref() == digest.as_str();
-        match index.entries().iter().find(listed) {
+        let entry = index.entries().iter().find(|entry| is_of(entry, digest));
+        match entry {
             Some(entry) => self.load(&index, entry).map(Some),
             None => Ok(None),
         }
@@ -216,8 +217,10 @@ impl Store {
     /// Reads the image that an entry of `index.json` leads to.
     pub(super) fn load(&self, index: &Index, entry: &Descriptor) -> Result<Image, StoreError> {
         let entry_digest = manifest::digest_of(entry)?;
-        let mut digest = entry_digest.clone();
-        let mut media_type = Some(entry.media_type().to_string());
+        let original = twin::original(entry);
+        // Of an original the entry does not give the media type; the document does.
+        let mut media_type = original.is_none().then(|| entry.media_type().to_string());
+        let mut digest = original.unwrap_or_else(|| entry_digest.clone());
         let bytes = self.document(&digest, MANIFEST_LIMIT)?;
         let manifest = match manifest::parse(&bytes, media_type.as_deref())? {
             Document::Image(manifest) => manifest,

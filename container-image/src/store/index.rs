@@ -7,6 +7,7 @@ use oci_spec::image::{Descriptor, ImageIndex};
 
 use super::error::{StoreError, io_error};
 use super::layout::{Layout, Lock, read_limited};
+use super::twin;
 use crate::digest::Digest;
 use crate::reference::Reference;
 
@@ -71,7 +72,7 @@ impl Index {
             return self.named(&pinned).or_else(|| {
                 // The manifest itself pinned, where only its index was noted.
                 self.entries().iter().find(|entry| {
-                    entry.digest().as_ref() == digest.as_str()
+                    is_of(entry, digest)
                         && name_of(entry).is_some_and(|n| same_repository(&n, name))
                 })
             });
@@ -109,19 +110,13 @@ impl Index {
         match name {
             Some(name) => {
                 self.unset(name);
-                let names = [
-                    (REF_NAME.to_owned(), name.familiar()),
-                    (FULL_NAME.to_owned(), name.to_string()),
-                ];
-                entry.set_annotations(Some(HashMap::from(names)));
+                rename(&mut entry, Some(name));
                 // The image needs no nameless entry any more.
                 self.entries
                     .retain(|old| old.digest() != image.digest() || name_of(old).is_some());
             }
             None if self.entries().iter().any(|e| e.digest() == image.digest()) => return,
-            None => {
-                entry.set_annotations(None);
-            }
+            None => rename(&mut entry, None),
         }
         self.entries.push(entry);
     }
@@ -137,7 +132,7 @@ impl Index {
         };
         let mut entry = self.entries.remove(position);
         if !self.entries().iter().any(|e| e.digest() == entry.digest()) {
-            entry.set_annotations(None);
+            rename(&mut entry, None);
             self.entries.push(entry);
         }
     }
@@ -147,6 +142,23 @@ impl Index {
         self.entries
             .retain(|entry| entry.digest().as_ref() != manifest.as_str());
     }
+}
+
+/// Whether an entry is for this manifest, in its own form or in OCI's.
+pub(super) fn is_of(entry: &Descriptor, manifest: &Digest) -> bool {
+    entry.digest().as_ref() == manifest.as_str() || twin::original(entry).as_ref() == Some(manifest)
+}
+
+fn rename(entry: &mut Descriptor, name: Option<&Reference>) {
+    let mut annotations = HashMap::new();
+    if let Some(original) = twin::original(entry) {
+        annotations.insert(twin::ORIGINAL.to_owned(), original.to_string());
+    }
+    if let Some(name) = name {
+        annotations.insert(REF_NAME.to_owned(), name.familiar());
+        annotations.insert(FULL_NAME.to_owned(), name.to_string());
+    }
+    entry.set_annotations((!annotations.is_empty()).then_some(annotations));
 }
 
 /// The name in an entry: the full one where it is, else what other tools write.

@@ -18,9 +18,9 @@ use super::image::Image;
 use super::index::Index;
 use super::layout::{Lock, exists, make_dirs, try_exclusive, unlink};
 use super::slot::LayerSlot;
-use super::{Store, layout};
+use super::{Store, layout, twin};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::manifest::{self, CONFIG_LIMIT, Document, Layer};
+use crate::manifest::{self, CONFIG_LIMIT, DOCKER_MANIFEST, Document, Layer};
 use crate::reference::Reference;
 
 /// How long to wait before looking again whether another process is done with a layer.
@@ -274,17 +274,20 @@ impl Ingest {
             }
         }
         self.put(manifest, digest)?;
-        let entry = Descriptor::new(
-            MediaType::from(media_type),
-            manifest.len() as u64,
-            digest
-                .as_str()
-                .parse::<oci_spec::image::Digest>()
-                .map_err(|error| StoreError::Damaged {
-                    path: layout.blob(digest),
-                    reason: error.to_string(),
-                })?,
-        );
+        let twin = (media_type == DOCKER_MANIFEST)
+            .then(|| twin::of(&parsed))
+            .flatten();
+        let entry = match twin {
+            Some(twin) => {
+                let listed = Digest::sha256(&twin);
+                self.put(&twin, &listed)?;
+                let mut entry = self.entry(manifest::OCI_MANIFEST, &twin, &listed)?;
+                let original = (twin::ORIGINAL.to_owned(), digest.to_string());
+                entry.set_annotations(Some([original].into()));
+                entry
+            }
+            None => self.entry(media_type, manifest, digest)?,
+        };
         let lock = Lock::exclusive(&layout.index_lock())?;
         let mut index = Index::read(layout)?;
         for name in names {
@@ -295,6 +298,25 @@ impl Ingest {
         }
         index.write(layout, &lock)?;
         self.store.load(&index, &entry)
+    }
+}
+
+impl Ingest {
+    fn entry(
+        &self,
+        media_type: &str,
+        bytes: &[u8],
+        digest: &Digest,
+    ) -> Result<Descriptor, StoreError> {
+        let parsed = digest
+            .as_str()
+            .parse::<oci_spec::image::Digest>()
+            .map_err(|error| StoreError::Damaged {
+                path: self.store.layout.blob(digest),
+                reason: error.to_string(),
+            })?;
+        let media_type = MediaType::from(media_type);
+        Ok(Descriptor::new(media_type, bytes.len() as u64, parsed))
     }
 }
 

@@ -18,6 +18,7 @@
 //! ```
 //!
 //! skopeo, umoci and crane read it as any layout: `skopeo inspect oci:<root>:busybox:latest`.
+//! Of an image with a Docker manifest, which is kept as it came, they see an OCI form.
 //!
 //! # Order of things
 //!
@@ -54,6 +55,7 @@ mod remove;
 mod slot;
 mod sweep;
 mod tally;
+mod twin;
 
 use std::fs::File;
 use std::io;

@@ -8,6 +8,7 @@ use super::error::{StoreError, io_error};
 use super::image::Image;
 use super::index::Index;
 use super::layout::{Lock, exists, is_at, names, read_limited, try_exclusive, unlink};
+use super::twin;
 use crate::digest::Digest;
 use crate::manifest::{self, CONFIG_LIMIT, Document, MANIFEST_LIMIT};
 
@@ -70,6 +71,9 @@ impl Store {
         for entry in index.entries() {
             if let Ok(digest) = manifest::digest_of(entry) {
                 self.mark(&digest, &mut live);
+            }
+            if let Some(original) = twin::original(entry) {
+                self.mark(&original, &mut live);
             }
         }
         self.mark_pinned(&mut live)?;
