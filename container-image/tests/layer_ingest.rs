@@ -122,6 +122,24 @@ fn bytes_that_are_not_the_right_ones() {
     assert!(matches!(long, Err(IngestError::Size { .. })));
 }
 
+/// A damaged name may be one that the file system refuses: the digest is at fault all the same.
+#[test]
+fn damage_that_looks_like_a_failure_of_the_disk() {
+    let tar = archive(1_000_000);
+    let right = spec(&tar, &tar);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    builder
+        .append_data(&mut header, "n".repeat(300), &b""[..])
+        .unwrap();
+    let mut damaged = builder.into_inner().unwrap();
+    damaged.truncate(2048);
+    damaged.extend_from_slice(&tar[2048..]);
+    let error = take_in(&damaged, &right).expect_err("damaged");
+    assert!(matches!(error, IngestError::Digest { .. }), "{error}");
+}
+
 #[test]
 fn the_right_bytes_of_a_bad_layer() {
     let tar = archive(1_000_000);

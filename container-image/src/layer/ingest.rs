@@ -52,11 +52,7 @@ pub fn ingest(
             .spawn_scoped(scope, || {
                 let mut tar = tar_sink;
                 let result = unpacker.unpack(&mut tar, dir);
-                let hopeless = matches!(
-                    result,
-                    Err(UnpackError::Io { .. } | UnpackError::Worker { .. })
-                );
-                stop.store(hopeless, Ordering::Relaxed);
+                stop.store(is_hopeless(&result), Ordering::Relaxed);
                 result
             })
             .map_err(no_thread)?;
@@ -70,11 +66,7 @@ pub fn ingest(
     })?;
     // Errors first where they began. A stop is due to what comes last.
     let complete = received?;
-    let hopeless = matches!(
-        unpacked,
-        Err(UnpackError::Io { .. } | UnpackError::Worker { .. })
-    );
-    if !complete || hopeless {
+    if !complete || is_hopeless(&unpacked) {
         unpacked.map_err(|source| IngestError::Unpack {
             digest: digest(),
             source,
@@ -101,6 +93,19 @@ pub fn ingest(
             "the unpacker stopped before the end of the archive",
         ))),
     }
+}
+
+/// Whether the machine is at fault. Any other error may come from bytes that were damaged on the
+/// way, which only the digest of all of them tells.
+fn is_hopeless(result: &Result<(), UnpackError>) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let Err(UnpackError::Io { source, .. }) = result else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        StorageFull | QuotaExceeded | ReadOnlyFilesystem | OutOfMemory
+    )
 }
 
 /// Reads the blob to its end and checks it; false if told to stop.

@@ -41,10 +41,12 @@ use crate::digest::Digest;
 /// Two exist: [`Direct`] for a process with root's rights, and container-core's, which does the
 /// same work inside a user namespace.
 pub trait Unpacker: Send + Sync + fmt::Debug {
-    /// Unpacks a plain (uncompressed) tar stream into the existing empty directory `dir`.
+    /// Unpacks a plain (uncompressed) tar stream into the existing empty directory `dir`, and
+    /// reads the stream to its end, past the end of the archive.
     ///
     /// # Errors
-    /// [`UnpackError`]; `dir` is then in an undefined state and wants [`Unpacker::remove`].
+    /// [`UnpackError`]: one that comes from another process is [`UnpackError::Worker`], but a full
+    /// disk is best said as [`UnpackError::Io`], since that ends a transfer at once. `dir` is then in an undefined state and wants [`Unpacker::remove`].
     fn unpack(&self, tar: &mut (dyn Read + Send), dir: &Path) -> Result<(), UnpackError>;
 
     /// Removes a directory tree made by `unpack` or by a container.

@@ -1,5 +1,8 @@
 //! The records of PAX extended headers (POSIX.1-2017, pax, "pax Extended Header").
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
+
 use super::Xattr;
 use super::header::Fault;
 use super::sparse::PaxSparse;
@@ -149,32 +152,13 @@ fn percent_decode(name: &[u8]) -> Result<Vec<u8>, Fault> {
 
 /// libarchive leaves the padding off; others put it.
 fn base64_decode(text: &[u8]) -> Result<Vec<u8>, Fault> {
-    const FAULT: Fault = "the value of an extended attribute is malformed";
-    let end = text.iter().rposition(|&b| b != b'=').map_or(0, |at| at + 1);
-    let mut decoded = Vec::with_capacity(end * 3 / 4);
-    for group in text[..end].chunks(4) {
-        let mut bits = 0u32;
-        for &byte in group {
-            let sextet = match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return Err(FAULT),
-            };
-            bits = bits << 6 | u32::from(sextet);
-        }
-        let bytes = match group.len() {
-            4 => 3,
-            3 => 2,
-            2 => 1,
-            _ => return Err(FAULT),
-        };
-        bits <<= 6 * (4 - group.len());
-        decoded.extend_from_slice(&bits.to_be_bytes()[1..=bytes]);
-    }
-    Ok(decoded)
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    ENGINE
+        .decode(text)
+        .map_err(|_| "the value of an extended attribute is malformed")
 }
 
 #[cfg(test)]
