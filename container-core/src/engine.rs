@@ -10,9 +10,10 @@ use container_image::{Digest, Platform, Reference, Store};
 use crate::container::ContainerBuilder;
 use crate::error::{Error, Result};
 use crate::host;
+use crate::monitor::client;
 use crate::monitor::spawn::Launcher;
 use crate::rootless::Rootless;
-use crate::state;
+use crate::state::{self, Inspect};
 
 /// When a container's image is pulled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -159,6 +160,30 @@ impl Engine {
     /// True when containers live in a user namespace because this process is not root.
     pub fn is_rootless(&self) -> bool {
         self.0.rootless.is_some()
+    }
+
+    /// What is known about a container, by its id.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub fn inspect(&self, id: &str) -> Result<Inspect> {
+        state::inspect(self, id)
+    }
+
+    /// Sends a signal to the first process of a container, by its id.
+    ///
+    /// # Errors
+    /// The container has ended, or the number is no signal.
+    pub async fn kill(&self, id: &str, signal: i32) -> Result<()> {
+        client::kill(self, id, signal).await
+    }
+
+    /// Removes a container that has ended, by its id.
+    ///
+    /// # Errors
+    /// It is running, or there is no such container.
+    pub fn remove(&self, id: &str) -> Result<()> {
+        state::remove_ended(self, id)
     }
 
     /// The name of a container that uses the image, if there is one: what

@@ -87,6 +87,12 @@ pub enum Error {
         /// Who has it.
         id: String,
     },
+    /// A container cannot be removed while it runs.
+    #[error("container {id} is running: stop it before removing it")]
+    Running {
+        /// Its id.
+        id: String,
+    },
     /// There is no such container, or it has ended.
     #[error("container {id} is not running")]
     NotRunning {

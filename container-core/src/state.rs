@@ -266,6 +266,15 @@ fn end_leftovers(record: &Record) {
     }
 }
 
+/// Removes a container whose monitor is gone.
+pub(crate) fn remove_ended(engine: &Engine, id: &str) -> Result<()> {
+    if is_alive(&engine.run_dir(id)) {
+        return Err(Error::Running { id: id.to_owned() });
+    }
+    let record: Record = read(&engine.container_dir(id).join(RECORD))?;
+    remove(engine, id, Some(&record.name))
+}
+
 /// Removes all traces of a container that has no monitor.
 fn remove(engine: &Engine, id: &str, name: Option<&str>) -> Result<()> {
     let dir = engine.container_dir(id);
