@@ -234,17 +234,23 @@ pub(crate) fn signal_number(name: &str) -> Option<i32> {
     }
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some(offset) = bare.strip_prefix("RTMIN") {
-        let offset = offset
-            .strip_prefix('+')
-            .map_or(Some(0), |n| n.parse().ok())?;
-        return (0..=30).contains(&offset).then_some(34 + offset);
-    }
-    if let Some(offset) = bare.strip_prefix("RTMAX") {
-        let offset = offset
-            .strip_prefix('-')
-            .map_or(Some(0), |n| n.parse().ok())?;
-        return (0..=30).contains(&offset).then_some(64 - offset);
+    // SIGRTMIN is 34 to programs: the C library keeps two for itself (signal(7)).
+    for (base, sign, direction) in [("RTMIN", '+', 1), ("RTMAX", '-', -1)] {
+        if let Some(rest) = bare.strip_prefix(base) {
+            let offset = match rest.strip_prefix(sign) {
+                Some(number) => number
+                    .parse::<i32>()
+                    .ok()
+                    .filter(|n| (0..=30).contains(n))?,
+                None if rest.is_empty() => 0,
+                None => return None,
+            };
+            return Some(if direction > 0 {
+                34 + offset
+            } else {
+                64 - offset
+            });
+        }
     }
     format!("SIG{bare}")
         .parse::<nix::sys::signal::Signal>()
