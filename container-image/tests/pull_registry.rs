@@ -33,6 +33,43 @@ struct Debian {
 
 impl Debian {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With a certificate of its own, whose PEM file is returned.
+    fn encrypted(directory: &Path) -> (Self, Vec<u8>) {
+        let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=tests"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .expect("openssl is missing: apt-get install openssl");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}}}",
+            certificate.display(),
+            key.display()
+        );
+        (Self::start_with(&tls), std::fs::read(certificate).unwrap())
+    }
+
+    fn start_with(tls: &str) -> Self {
         let storage = tempfile::tempdir().unwrap();
         // The port is free when asked for; that nobody takes it before the registry does is likely enough to try once more.
         for _ in 0..5 {
@@ -42,7 +79,7 @@ impl Debian {
                 .unwrap();
             let config = storage.path().join("config.yml");
             let yaml = format!(
-                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"{tls}}}\n",
                 storage.path().join("data").display()
             );
             std::fs::write(&config, yaml).unwrap();
@@ -250,6 +287,34 @@ fn an_index_is_searched_for_the_platform() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn encrypted_connections_are_checked() {
+    let ours = tempfile::tempdir().unwrap();
+    let (server, certificate) = Debian::encrypted(ours.path());
+    let made = Sample::new(&[&[("a", b"x")]]).store(&open(&ours.path().join("s")), &["made:1"]);
+    server.push(&ours.path().join("s"), "made:1", "x:1", "oci");
+    // Loopback is spoken to without encryption, so the server poses as a mirror.
+    let pull = |registry: Registry, store: &Store| {
+        let reference = "nowhere.invalid/x:1".parse().unwrap();
+        let options = PullOptions::default();
+        let pull = registry.pull(store, &reference, &options, |_| {});
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(pull)
+            .map(|pulled| pulled.image.id)
+    };
+    let builder = Registry::builder()
+        .retries(1, Duration::ZERO)
+        .mirror("nowhere.invalid", format!("https://{}", server.address));
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    assert!(pull(builder.clone().build(), &store).is_err());
+    let trusting = builder.certificates(certificate).build();
+    assert_eq!(pull(trusting, &store).unwrap(), made.id);
 }
 
 /// Not a test of its own: the other process of the tests below, which run this very

@@ -9,6 +9,7 @@ use super::index::{Index, name_of};
 use super::layout::Lock;
 use super::sweep::Scope;
 use crate::digest::Digest;
+use crate::manifest;
 use crate::reference::Reference;
 
 /// How to remove.
@@ -165,6 +166,7 @@ impl Store {
     ) -> Result<Pruned, StoreError> {
         let lock = Lock::exclusive(&self.layout.index_lock())?;
         let mut index = Index::read(&self.layout)?;
+        let listed = index.entries().len();
         let mut removals = Vec::new();
         let mut evicted = Vec::new();
         for image in self.readable(&index) {
@@ -179,7 +181,14 @@ impl Store {
             removals.extend(image.names.into_iter().map(Removal::Untagged));
             removals.push(Removal::Deleted(image.id));
         }
-        if !removals.is_empty() {
+        // What has no name and cannot be read will never be asked for again.
+        let entries = index.entries().to_vec();
+        for entry in entries.iter().filter(|entry| name_of(entry).is_none()) {
+            if let (Err(_), Ok(digest)) = (self.load(&index, entry), manifest::digest_of(entry)) {
+                index.forget(&digest);
+            }
+        }
+        if index.entries().len() != listed {
             index.write(&self.layout, &lock)?;
         }
         let swept = self.sweep(&index, &lock, &Scope::Everything)?;
