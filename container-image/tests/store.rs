@@ -323,3 +323,52 @@ fn documents_of_the_specification() {
     }
     assert_eq!(seen, 35);
 }
+
+#[test]
+fn bringing_using_and_removing_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let begun = std::time::Instant::now();
+    let busy = || begun.elapsed() < std::time::Duration::from_secs(2);
+    std::thread::scope(|scope| {
+        for sample in [base(), derived()] {
+            // Each with a store of its own, as processes have.
+            let root = root.path();
+            scope.spawn(move || {
+                let store = open(root);
+                let mut used = 0;
+                while busy() {
+                    let image = sample.store(&store, &["x"]);
+                    // Another may have removed it again: then it cannot be had at all.
+                    let Ok(_lease) = store.lease(&image) else {
+                        continue;
+                    };
+                    for _ in 0..3 {
+                        let dirs = store.rootfs(&image).unwrap();
+                        assert!(dirs.iter().any(|dir| dir.join("a").exists()));
+                    }
+                    used += 1;
+                }
+                assert!(used > 0);
+            });
+        }
+        scope.spawn(|| {
+            let store = open(root.path());
+            while busy() {
+                match store.remove("x", FORCE, FREE) {
+                    Ok(_) | Err(StoreError::NotFound { .. } | StoreError::Conflict(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        scope.spawn(|| {
+            let store = open(root.path());
+            while busy() {
+                store.prune(true, FREE).unwrap();
+            }
+        });
+    });
+    let store = open(root.path());
+    store.prune(true, FREE).unwrap();
+    let left = content(root.path());
+    assert!(left.is_empty(), "{left:?}");
+}
