@@ -82,12 +82,26 @@ impl InUserNamespace {
 fn answer(channel: &Channel) -> Result<(), UnpackError> {
     match channel.receive::<News>().map_err(failed)? {
         Some((News::Done, _)) => Ok(()),
+        Some((
+            News::Failed(Failure::Io {
+                path,
+                reason,
+                errno,
+                ..
+            }),
+            _,
+        )) => {
+            // Whoever delivers the archive stops at once when the disk is full.
+            let source =
+                errno.map_or_else(|| io::Error::other(reason), io::Error::from_raw_os_error);
+            Err(UnpackError::Io {
+                action: "unpack",
+                path,
+                source,
+            })
+        }
         Some((News::Failed(Failure::Fault(Fault::Setup { step, reason })), _)) => {
-            Err(failed(if step.is_empty() {
-                reason
-            } else {
-                format!("cannot {step}: {reason}")
-            }))
+            Err(failed(format!("cannot {step}: {reason}")))
         }
         Some((other, _)) => Err(failed(format!("{other:?}"))),
         None => Err(failed("it ended without a word")),
@@ -155,23 +169,31 @@ pub(crate) fn serve(channel: &Channel) -> io::Result<()> {
         return Ok(());
     };
     let done = match task {
-        Task::Remove { dir } => remove_tree(&dir).map_err(|e| e.to_string()),
-        Task::Unpack { dir, squash } => fds
-            .into_iter()
-            .next()
-            .ok_or_else(|| "no archive".to_owned())
-            .and_then(|pipe| {
-                unpack_here(&mut File::from(pipe), &dir, squash).map_err(|e| e.to_string())
-            }),
+        Task::Remove { dir } => remove_tree(&dir),
+        Task::Unpack { dir, squash } => match fds.into_iter().next() {
+            Some(pipe) => unpack_here(&mut File::from(pipe), &dir, squash),
+            None => Err(failed("no archive came")),
+        },
     };
-    let news = match done {
-        Ok(()) => News::Done,
-        Err(reason) => News::Failed(Failure::Fault(Fault::Setup {
-            step: String::new(),
-            reason,
-        })),
+    let failure = match done {
+        Ok(()) => return channel.send(&News::Done, &[]),
+        Err(UnpackError::Io {
+            action,
+            path,
+            source,
+        }) => Failure::Io {
+            action: action.to_owned(),
+            path,
+            reason: source.to_string(),
+            errno: source.raw_os_error(),
+        },
+        Err(e) => Fault::Setup {
+            step: "unpack".into(),
+            reason: e.to_string(),
+        }
+        .into(),
     };
-    channel.send(&news, &[])
+    channel.send(&News::Failed(failure), &[])
 }
 
 fn unpack_here(tar: &mut File, dir: &Path, squash: bool) -> Result<(), UnpackError> {

@@ -29,6 +29,7 @@ impl From<Failure> for Error {
                 action,
                 path,
                 reason,
+                ..
             } => Self::Setup {
                 step: format!("{action} {}", path.display()),
                 reason,

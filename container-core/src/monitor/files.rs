@@ -31,6 +31,7 @@ fn failure(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
         action,
         path,
         reason: e.to_string(),
+        errno: e.raw_os_error(),
     }
 }
 

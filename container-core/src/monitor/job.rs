@@ -87,6 +87,7 @@ pub(crate) enum Failure {
         action: String,
         path: PathBuf,
         reason: String,
+        errno: Option<i32>,
     },
 }
 

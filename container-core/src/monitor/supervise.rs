@@ -104,6 +104,7 @@ impl Supervisor {
             action: "listen on".into(),
             path: socket,
             reason: e.to_string(),
+            errno: e.raw_os_error(),
         })?;
         let first = runtime::launch(&job.plan, &join, &streams)?;
         drop((streams, join));
