@@ -287,9 +287,11 @@ async fn detached_containers_live_on() {
 #[tokio::test]
 async fn one_that_is_kept_says_how_it_ended() {
     let (dir, engine) = engine();
-    let mut request = container_core::Request::default();
-    request.image = "host".into();
-    request.args = vec!["sh".into(), "-c".into(), "echo kept; exit 4".into()];
+    let request = container_core::Request {
+        image: "host".into(),
+        args: vec!["sh".into(), "-c".into(), "echo kept; exit 4".into()],
+        ..Default::default()
+    };
     let container = engine
         .container("host")
         .request(request)
