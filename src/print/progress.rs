@@ -1,7 +1,7 @@
 //! How a pull is shown: on a terminal a line a layer that is redrawn, else a line an event, both
 //! in Docker's words.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +25,8 @@ pub(crate) struct Printer(Arc<Mutex<State>>);
 struct State {
     output: Output,
     bars: Option<MultiProgress>,
-    layers: HashMap<Digest, ProgressBar>,
+    /// In the manifest's order.
+    layers: Vec<(Digest, ProgressBar)>,
     started: HashSet<Digest>,
     /// What is pulled, in Docker's words; printed once the registry has it.
     header: Option<String>,
@@ -47,7 +48,7 @@ impl Printer {
         Self(Arc::new(Mutex::new(State {
             output,
             bars: bars.map(MultiProgress::with_draw_target),
-            layers: HashMap::new(),
+            layers: Vec::new(),
             started: HashSet::new(),
             header: Some(format!("{wanted}: Pulling from {}", reference.repository())),
             wanted,
@@ -68,9 +69,17 @@ impl Printer {
     pub(crate) fn finish(&self, digest: &Digest, status: &str) {
         self.with(|state| {
             state.header();
+            state.settle();
             state.line(&format!("Digest: {digest}"));
             state.line(status);
         });
+    }
+}
+
+impl Drop for State {
+    /// A pull that fails leaves its lines standing, and the error stands below them.
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 
@@ -91,13 +100,31 @@ fn words(event: &Progress) -> Option<(&Digest, &'static str)> {
 }
 
 impl State {
+    fn bar(&self, layer: &Digest) -> Option<&ProgressBar> {
+        self.layers
+            .iter()
+            .find(|(of, _)| of == layer)
+            .map(|(_, bar)| bar)
+    }
+
+    /// Turns what is redrawn into lines that stay, so that more can be printed below.
+    fn settle(&mut self) {
+        let Some(bars) = self.bars.take() else { return };
+        // A terminal that is gone shows nothing anyway.
+        let _ = bars.clear();
+        for (layer, bar) in std::mem::take(&mut self.layers) {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            self.line(&format!("{}: {}", short(&layer), bar.message()));
+        }
+    }
+
     fn line(&self, text: &str) {
         match (&self.bars, self.output) {
             (_, Output::Quiet) => {}
             // The reader that went away does not stop a pull.
-            (Some(bars), _) => drop(bars.println(text)),
-            (None, Output::Stdout) => drop(super::out(&format!("{text}\n"))),
-            (None, Output::Stderr) => super::err(text),
+            (Some(bars), _) if !self.layers.is_empty() => drop(bars.println(text)),
+            (_, Output::Stdout) => drop(super::out(&format!("{text}\n"))),
+            (_, Output::Stderr) => super::err(text),
         }
     }
 
@@ -117,12 +144,12 @@ impl State {
             }
             Progress::Downloading { layer, current, .. } => {
                 let first = self.started.insert(layer.clone());
-                match self.layers.get(layer) {
+                match self.bar(layer) {
                     Some(bar) => bar.set_position(*current),
                     None if first => self.line(&format!("{}: Pulling fs layer", short(layer))),
                     None => {}
                 }
-                if first && let Some(bar) = self.layers.get(layer) {
+                if first && let Some(bar) = self.bar(layer) {
                     bar.set_style(downloading());
                     bar.set_message("Downloading");
                 }
@@ -141,7 +168,7 @@ impl State {
             _ => {}
         }
         if let Some((layer, text)) = words(event) {
-            match self.layers.get(layer) {
+            match self.bar(layer) {
                 None => self.line(&format!("{}: {text}", short(layer))),
                 Some(bar) => {
                     bar.set_style(plain());
@@ -161,7 +188,7 @@ impl State {
             bar.set_style(plain());
             bar.set_prefix(short(layer));
             bar.set_message("Pulling fs layer");
-            self.layers.insert(layer.clone(), bar);
+            self.layers.push((layer.clone(), bar));
         }
     }
 }
