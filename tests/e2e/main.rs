@@ -11,4 +11,6 @@
 mod support;
 
 mod fixtures;
+mod images;
 mod library;
+mod terminal;
