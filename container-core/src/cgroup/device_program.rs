@@ -263,6 +263,7 @@ mod tests {
             "c 5:1 rwm",
             "c 5:2 rwm",
             "c 136:* rwm",
+            "c 10:200 rwm",
         ];
         assert_eq!(lines, expected);
         let some = Rule {

@@ -121,21 +121,23 @@ impl Rule {
     }
 }
 
-/// Docker's: nothing but making nodes of any device, and using the harmless ones.
+/// Docker's: making nodes of any device, and using the harmless ones.
 ///
-/// Those of Docker 20.10 with runc, without `/dev/net/tun`, which runc 1.2 dropped, and without
-/// moby's rule that takes away `/dev/fuse`, which nothing gave.
+/// What `devices.list` of a container of Docker 20.10 with runc 1.1 holds. `/dev/net/tun` is
+/// among them: runc 1.2 left it out, and took it back when that broke too many VPNs. moby's
+/// rule that takes away `/dev/fuse` is not needed: nothing gives it.
 pub fn default_device_rules() -> Vec<LinuxDeviceCgroup> {
-    const USABLE: [(i64, Option<i64>); 9] = [
-        (1, Some(3)), // /dev/null
-        (1, Some(5)), // /dev/zero
-        (1, Some(7)), // /dev/full
-        (1, Some(8)), // /dev/random
-        (1, Some(9)), // /dev/urandom
-        (5, Some(0)), // /dev/tty
-        (5, Some(1)), // /dev/console
-        (5, Some(2)), // /dev/ptmx
-        (136, None),  // /dev/pts/*
+    const USABLE: [(i64, Option<i64>); 10] = [
+        (1, Some(3)),    // /dev/null
+        (1, Some(5)),    // /dev/zero
+        (1, Some(7)),    // /dev/full
+        (1, Some(8)),    // /dev/random
+        (1, Some(9)),    // /dev/urandom
+        (5, Some(0)),    // /dev/tty
+        (5, Some(1)),    // /dev/console
+        (5, Some(2)),    // /dev/ptmx
+        (136, None),     // /dev/pts/*
+        (10, Some(200)), // /dev/net/tun
     ];
     let any = || LinuxDeviceCgroupBuilder::default();
     let mut rules = vec![

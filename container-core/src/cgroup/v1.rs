@@ -1,5 +1,7 @@
 //! A tree for each controller.
 
+mod figures;
+
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use super::directory::{self, is_gone, read_if_any, value_of};
 use super::hierarchy::Tree;
 use super::setting::Setting;
-use super::stats::{CpuStats, DeviceIo, MemoryStats, PidsStats, Stats};
+use super::stats::Stats;
 use super::{Cgroup, CgroupError, CgroupPath, Join, OomWatch, Unavailable, devices, limits_v1};
 
 /// Those that each container gets. The list of trees is not only theirs: several controllers
@@ -19,8 +21,6 @@ use super::{Cgroup, CgroupError, CgroupPath, Join, OomWatch, Unavailable, device
 const WANTED: [&str; 6] = ["memory", "cpuacct", "devices", "freezer", "pids", "blkio"];
 const REMOVE: Duration = Duration::from_secs(2);
 const FREEZE: Duration = Duration::from_secs(10);
-/// Limits that no machine reaches are how v1 writes "none": the greatest multiple of a page.
-const NO_LIMIT: u64 = 1 << 62;
 
 #[derive(Debug)]
 pub(super) struct V1 {
@@ -424,47 +424,7 @@ impl Cgroup for V1 {
     }
 
     fn stats(&self) -> Result<Stats, CgroupError> {
-        let mut stats = Stats::default();
-        let memory = |name| self.number("memory", name);
-        if let Some(usage) = memory("memory.usage_in_bytes")? {
-            let stat = self.read("memory", "memory.stat")?.unwrap_or_default();
-            stats.memory = Some(MemoryStats {
-                usage,
-                inactive_file: value_of(&stat, "total_inactive_file").unwrap_or(0),
-                peak: memory("memory.max_usage_in_bytes")?,
-                limit: memory("memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT),
-                swap: memory("memory.memsw.usage_in_bytes")?.map(|both| both.saturating_sub(usage)),
-            });
-        }
-        if let Some(usage) = self.number("cpuacct", "cpuacct.usage")? {
-            let text = self.read("cpu", "cpu.stat")?.unwrap_or_default();
-            let time = |name| {
-                Ok::<_, CgroupError>(Duration::from_nanos(
-                    self.number("cpuacct", name)?.unwrap_or(0),
-                ))
-            };
-            stats.cpu = Some(CpuStats {
-                usage: Duration::from_nanos(usage),
-                user: time("cpuacct.usage_user")?,
-                system: time("cpuacct.usage_sys")?,
-                periods: value_of(&text, "nr_periods").unwrap_or(0),
-                throttled_periods: value_of(&text, "nr_throttled").unwrap_or(0),
-                throttled: Duration::from_nanos(value_of(&text, "throttled_time").unwrap_or(0)),
-            });
-        }
-        if let Some(current) = self.number("pids", "pids.current")? {
-            // "max" is none.
-            stats.pids = Some(PidsStats {
-                current,
-                limit: self.number("pids", "pids.max")?,
-            });
-        }
-        for (name, bytes) in [("io_service_bytes", true), ("io_serviced", false)] {
-            if let Some(text) = self.read("blkio", &format!("blkio.throttle.{name}_recursive"))? {
-                DeviceIo::add_v1(&mut stats.io, &text, bytes);
-            }
-        }
-        Ok(stats)
+        self.figures()
     }
 
     fn keep(&mut self) {

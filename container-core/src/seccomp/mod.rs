@@ -49,6 +49,7 @@ mod docker;
 mod error;
 mod filter;
 mod parse;
+mod search;
 mod syscalls;
 #[cfg(test)]
 mod tests;

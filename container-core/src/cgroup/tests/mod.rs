@@ -8,6 +8,7 @@
 
 mod limits;
 mod process;
+mod settings;
 
 use std::fs;
 use std::path::PathBuf;
@@ -82,10 +83,13 @@ fn controller(hierarchy: &Hierarchy, group: &dyn Cgroup, name: &str) -> Option<P
             Some(tree.mount.join(path))
         }
         Hierarchy::V2 { mount } => {
-            let has = fs::read_to_string(mount.join("cgroup.controllers")).unwrap();
+            // Where the group was put decides what it can get.
+            let group = mount.join(path);
+            let above = group.parent().unwrap().join("cgroup.controllers");
+            let has = fs::read_to_string(above).unwrap();
             has.split_whitespace()
                 .any(|has| has == name)
-                .then(|| mount.join(path))
+                .then_some(group)
         }
     }
 }
