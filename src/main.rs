@@ -6,6 +6,7 @@ mod cmd;
 mod environment;
 mod error;
 mod flags;
+mod log;
 mod print;
 mod settings;
 mod term;

@@ -159,7 +159,7 @@ pub(crate) struct PruneArgs {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     pub(crate) all: bool,
-    /// Provide filter values (e.g. "until=<timestamp>")
+    /// Provide filter values (dangling=true|false)
     #[arg(long, value_name = "filter")]
     pub(crate) filter: Vec<String>,
     /// Do not prompt for confirmation

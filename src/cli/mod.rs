@@ -53,6 +53,7 @@ fn dispatch(args: Vec<OsString>, verb: &mut Option<&'static Verb>) -> Result<u8,
     if globals.version {
         return print::out(&crate::cmd::version::one_line()).map(|()| 0);
     }
+    crate::log::start(globals.debug);
     let words = std::mem::take(&mut globals.verb);
     let text: Vec<&str> = words
         .iter()

@@ -199,7 +199,8 @@ pub(crate) struct RunArgs {
     /// Ulimit options
     #[arg(long, value_name = "ulimit", value_parser = ulimit::parse)]
     pub(crate) ulimit: Vec<Ulimit>,
-    /// Username or UID (format: <name|uid>[:<group|gid>])
+    /// Whom the process runs as.
+    #[arg(help = "Username or UID (format: <name|uid>[:<group|gid>])")]
     #[arg(short, long, value_name = "string")]
     pub(crate) user: Option<String>,
     /// User namespace to use
