@@ -78,6 +78,7 @@ pub(crate) async fn start(
         cgroup: cgroup.clone(),
         resources: linux.resources().clone().unwrap_or_default(),
         limited: request.limits != Default::default(),
+        swap_implied: request.limits.memory_swap.is_none(),
         streams: prepared.streams,
         stop_signal,
         stop_timeout: request.stop_timeout.unwrap_or(10),

@@ -508,3 +508,66 @@ async fn mounts_of_the_caller_below_each_other() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "tmpfs\n");
     assert!(outer.join("here").exists());
 }
+
+#[tokio::test]
+async fn a_killed_monitor_takes_its_container_along_and_the_next_engine_tidies_up() {
+    let (dir, engine) = engine();
+    let container = engine
+        .container("host")
+        .args(["sleep", "1000"])
+        .start()
+        .await
+        .unwrap();
+    let pid = container.pid();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status
+        .lines()
+        .find_map(|l| l.strip_prefix("PPid:"))
+        .unwrap();
+    let monitor = nix::unistd::Pid::from_raw(parent.trim().parse().unwrap());
+    nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let ended = container.wait().await;
+    assert!(matches!(ended, Err(Error::MonitorGone { .. })), "{ended:?}");
+    eventually("the end of the container", || !alive(pid));
+    // The stamp says that somebody has just looked for leftovers; age it.
+    fs::remove_file(dir.path().join("run/tidied")).unwrap();
+    let again = Engine::builder()
+        .root(engine.root())
+        .run_root(engine.run_root())
+        .open()
+        .unwrap();
+    assert_clean(dir.path());
+    assert!(
+        again
+            .container("host")
+            .arg("true")
+            .output()
+            .await
+            .unwrap()
+            .status
+            .success()
+    );
+}
+
+#[tokio::test]
+async fn a_container_out_of_memory_says_so() {
+    let (_dir, engine) = engine();
+    let hog = "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done";
+    let output = engine
+        .container("host")
+        .memory(16 << 20)
+        .args(["sh", "-c", hog])
+        .output()
+        .await;
+    match output {
+        Ok(output) => {
+            assert_eq!(output.status.code, 137, "{output:?}");
+            assert!(output.status.oom_killed, "{output:?}");
+        }
+        // An ordinary user without a delegated cgroup is told so, not ignored.
+        Err(Error::Limit { reason }) if engine.is_rootless() => {
+            assert!(reason.contains("cgroup"), "{reason}");
+        }
+        Err(error) => panic!("{error}"),
+    }
+}

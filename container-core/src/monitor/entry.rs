@@ -1,17 +1,18 @@
 //! How a process becomes a monitor: before `main`, by an entry in `.init_array`.
 //!
-//! Every program that links this crate carries the entry. In all but one case it reads the
-//! process's arguments, finds nothing and lets the program go on. When the zeroth argument is
-//! [`MARK`], this process was started by [`spawn`](super::spawn) as a monitor (or as a worker in
-//! a user namespace): it does its work and never reaches `main`.
+//! Every program that links this crate carries the entry. In all but one case it looks for a
+//! variable in the environment, does not find it and lets the program go on. Where it is set,
+//! this process was started by [`spawn`](super::spawn) as a monitor (or as a worker in a user
+//! namespace): it does its work and never reaches `main`.
 #![allow(unsafe_code)]
 // From its first instruction on this process is ours alone.
 #![allow(clippy::disallowed_methods)]
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 
 use rustix::fs::{Mode, OFlags};
@@ -21,8 +22,15 @@ use crate::plan::IdMaps;
 use crate::runtime::sys;
 use crate::wire::Channel;
 
-/// The zeroth argument of our own processes.
-pub(super) const MARK: &str = "mini-docker-monitor";
+/// The zeroth argument of our own processes, for ps(1).
+pub(super) const NAME: &str = "mini-docker-monitor";
+/// The environment variable that marks them; their only one.
+const MARK_VARIABLE: &CStr = c"_MINI_DOCKER_MONITOR";
+
+/// [`MARK_VARIABLE`], for those who set it.
+pub(super) fn mark() -> (&'static OsStr, &'static str) {
+    (OsStr::from_bytes(MARK_VARIABLE.to_bytes()), "1")
+}
 
 /// What one of our own processes is for: its first argument.
 pub(super) const SUPERVISE: &str = "supervise";
@@ -42,22 +50,13 @@ pub(super) fn address() -> usize {
 }
 
 extern "C" fn entry() {
-    // musl passes no arguments here, so they are read from the kernel.
-    let mut start = [0; 64];
-    let Ok(file) = rustix::fs::open(
-        "/proc/self/cmdline",
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    ) else {
-        return;
-    };
-    let Ok(n) = rustix::io::read(&file, &mut start) else {
-        return;
-    };
-    if !start[..n].starts_with(MARK.as_bytes()) || start.get(MARK.len()) != Some(&0) {
+    // musl passes no arguments here, but the environment is set up. Looking there costs other
+    // programs no system call, and works where /proc is not mounted: a monitor that did not know
+    // itself would run the embedder's main.
+    // SAFETY: both are C strings; before main nobody changes the environment.
+    if unsafe { libc::getenv(MARK_VARIABLE.as_ptr()) }.is_null() {
         return;
     }
-    drop(file);
     let result = std::panic::catch_unwind(|| match run() {
         Ok(never) => match never {},
         Err(error) => error,
@@ -105,10 +104,11 @@ fn enter_user_namespace(kind: &[u8], maps: &IdMaps) -> io::Error {
         crate::runtime::userns::unshare(maps)?;
         let exe = super::spawn::protected_executable("/proc/self/exe".as_ref())?;
         let kind = CString::new(kind)?;
-        Ok((exe, [CString::new(MARK)?, kind]))
+        let mark = CString::new(format!("{}=1", MARK_VARIABLE.to_string_lossy()))?;
+        Ok((exe, [CString::new(NAME)?, kind], [mark]))
     };
     let error = match prepare() {
-        Ok((exe, arguments)) => sys::exec_fd(exe.as_fd(), &arguments, &[]),
+        Ok((exe, arguments, environment)) => sys::exec_fd(exe.as_fd(), &arguments, &environment),
         Err(error) => error,
     };
     tell(&error);

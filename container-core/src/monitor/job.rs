@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) plan: Plan,
     pub(crate) cgroup: CgroupPath,
     pub(crate) resources: LinuxResources,
+    /// The limit of swap was not asked for but follows from that of memory.
+    pub(crate) swap_implied: bool,
     /// Some limit was asked for: going without a cgroup would be silence.
     pub(crate) limited: bool,
     pub(crate) streams: [Stream; 3],

@@ -16,7 +16,7 @@ use container_image::layer::{Direct, Unpacker};
 use rustix::fs::{CWD, MemfdFlags, SealFlags};
 use rustix::mount::OpenTreeFlags;
 
-use super::entry::{self, MARK};
+use super::entry;
 use crate::error::{Error, Result};
 use crate::plan::IdMaps;
 use crate::rootless::Rootless;
@@ -67,13 +67,15 @@ impl Launcher {
     /// Starts a process of ours and returns the connection to it.
     pub(crate) fn spawn(&self, kind: &str) -> io::Result<(Child, Channel)> {
         let (ours, theirs) = UnixStream::pair()?;
+        let mark = entry::mark();
         let mut command = Command::new(&self.0.program);
-        command.arg0(MARK).arg(kind);
+        command.arg0(entry::NAME).arg(kind);
         if let Some(maps) = &self.0.maps {
             command.arg(serde_json::to_string(maps)?);
         }
         let child = command
             .env_clear()
+            .env(mark.0, mark.1)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -121,7 +121,7 @@ impl Supervisor {
             },
         );
         let namespaces = job.plan.namespaces.iter().map(|n| n.flag).sum();
-        let supervisor = Self {
+        Ok(Self {
             first,
             group,
             process: job.plan.process,
@@ -138,14 +138,13 @@ impl Supervisor {
             signals,
             owner: None,
             _lease: fds.next(),
-        };
-        // The plan was most of what this process allocated; the kernel may have it back.
-        runtime::sys::trim_heap();
-        Ok(supervisor)
+        })
     }
 
     /// Serves until the first process has ended, then cleans up and reports.
     fn watch(mut self) {
+        // The job was most of what this process ever used; the kernel may have that back.
+        runtime::sys::trim_memory();
         while !self.turn() {}
         let status = self.finish();
         for session in std::mem::take(&mut self.sessions) {
@@ -276,7 +275,14 @@ impl Supervisor {
 fn group(job: &Job) -> Result<Option<Box<dyn Cgroup>>, Failure> {
     let make = || -> Result<Box<dyn Cgroup>, CgroupError> {
         let group = cgroup::detect()?.create(&job.cgroup)?;
-        group.apply(&job.resources)?;
+        let mut resources = job.resources.clone();
+        if job.swap_implied && !group.limits_swap() {
+            // Docker's default of as much swap as memory, where swap is not accounted for.
+            if let Some(memory) = resources.memory_mut() {
+                memory.set_swap(None);
+            }
+        }
+        group.apply(&resources)?;
         Ok(group)
     };
     match make() {

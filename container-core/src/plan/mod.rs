@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWUSER};
+pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_NEWUSER};
 pub use lower::{Facts, lower};
 pub(crate) use mounts::join_lower;
 pub(crate) use process::capability_bit;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::{Fault, process, steps, sys, userns};
 use crate::cgroup::Join;
-use crate::plan::{Plan, Process};
+use crate::plan::{Namespace, Plan, Process};
 use crate::wire::Channel;
 
 /// One standard stream of a process to be started.
@@ -37,6 +37,7 @@ enum News {
 
 const CLONE_NEWUSER: u64 = crate::plan::CLONE_NEWUSER;
 const CLONE_NEWCGROUP: u64 = crate::plan::CLONE_NEWCGROUP;
+const CLONE_NEWPID: u64 = crate::plan::CLONE_NEWPID;
 
 /// Clones, carries the plan out in the new process, and returns when the program runs.
 pub(crate) fn launch(plan: &Plan, join: &Join, streams: &[Stdio; 3]) -> Result<Launched, Fault> {
@@ -136,6 +137,7 @@ fn first_process(
         }
         userns::become_root().map_err(Fault::at("become root of the user namespace"))?;
     }
+    join_namespaces(&plan.namespaces)?;
     prepare(&plan.process, join)?;
     let state = steps::run(&plan.steps, |master| {
         channel.send(&News::Terminal, &[master.as_fd()])
@@ -147,6 +149,29 @@ fn first_process(
     )
     .map_err(Fault::at("open the root directory"))?;
     process::become_program(&plan.process, root.as_fd(), streams, state.terminal)
+}
+
+/// Joins namespaces that exist already.
+fn join_namespaces(namespaces: &[Namespace]) -> Result<(), Fault> {
+    for (flag, path) in namespaces
+        .iter()
+        .filter_map(|n| Some((n.flag, n.join.as_ref()?)))
+    {
+        let fault = |reason: String| Fault::Setup {
+            step: format!("join the namespace {path}"),
+            reason,
+        };
+        if flag & (CLONE_NEWPID | CLONE_NEWUSER) != 0 {
+            return Err(fault(
+                "PID and user namespaces can be made, but not joined yet".into(),
+            ));
+        }
+        let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
+        let flag = i32::try_from(flag).map_err(|e| fault(e.to_string()))?;
+        let flag = nix::sched::CloneFlags::from_bits_truncate(flag);
+        nix::sched::setns(file, flag).map_err(|e| fault(e.to_string()))?;
+    }
+    Ok(())
 }
 
 /// What a new process does first of all, whether it starts a container or joins one.

@@ -50,6 +50,8 @@ pub(super) fn become_program(
         filter(process)?;
     }
     become_user(process, &identity)?;
+    // A container without its monitor is nobody's. Changing users clears this, so it comes after.
+    sys::die_with_parent().map_err(Fault::at("tie the process to its monitor"))?;
     if let Err(first) = entered {
         // A directory that only the user may enter (a mount of theirs, say).
         enter_directory(root, &process.cwd).map_err(|_| cwd_fault(&process.cwd, &first))?;

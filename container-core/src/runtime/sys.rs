@@ -138,6 +138,11 @@ pub(crate) fn set_name(name: &CStr) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
+/// Ends this process when its parent, which has one thread, ends (PR_SET_PDEATHSIG).
+pub(crate) fn die_with_parent() -> io::Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0).map(drop)
+}
+
 /// Sets `no_new_privs`.
 pub(crate) fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
@@ -152,7 +157,6 @@ pub(crate) fn keep_capabilities() -> io::Result<()> {
 pub(crate) fn bounding_set() -> u64 {
     let has = |cap: u64| prctl(libc::PR_CAPBSET_READ, cap, 0).is_ok_and(|n| n == 1);
     (0..64)
-        .take_while(|cap| prctl(libc::PR_CAPBSET_READ, *cap, 0).is_ok())
         .filter(|cap| has(*cap))
         .fold(0, |mask, cap| mask | 1 << cap)
 }
@@ -400,11 +404,21 @@ pub(crate) fn in_main_program(address: usize) -> bool {
     search.found
 }
 
-/// Gives freed memory back to the kernel.
-pub(crate) fn trim_heap() {
+/// Gives what is free of the heap and the stack back to the kernel.
+pub(crate) fn trim_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number and only releases what is free.
     unsafe {
         libc::malloc_trim(0);
+    }
+    let here = 0u8;
+    // Well below this function's frame and those of the calls it makes.
+    let end = ((&raw const here).addr() & !0xfff) - 0x4000;
+    let length = 0x10_0000;
+    let start = std::ptr::without_provenance_mut::<libc::c_void>(end - length);
+    // SAFETY: nothing lives below the stack pointer (signals are blocked or have their default
+    // action); pages that were never touched are not mapped, which the kernel skips.
+    unsafe {
+        libc::madvise(start, length, libc::MADV_DONTNEED);
     }
 }
