@@ -143,9 +143,15 @@ impl Supervisor {
 
     /// Serves until the first process has ended, then cleans up and reports.
     fn watch(mut self) {
-        // The job was most of what this process ever used; the kernel may have that back.
-        runtime::sys::trim_memory();
-        while !self.turn() {}
+        // Most containers either end at once or live long. For those the job was most of what
+        // this process ever uses; the kernel may have that back.
+        let mut trim = Some(Instant::now() + Duration::from_millis(100));
+        while !self.turn(trim) {
+            if trim.is_some_and(|at| at <= Instant::now()) {
+                runtime::sys::trim_memory();
+                trim = None;
+            }
+        }
         let status = self.finish();
         for session in std::mem::take(&mut self.sessions) {
             session.report();
@@ -164,8 +170,9 @@ impl Supervisor {
         }
     }
 
-    /// Waits for something to happen and deals with it. True when the first process has ended.
-    fn turn(&mut self) -> bool {
+    /// Waits for something to happen, `until` at most, and deals with it. True when the first
+    /// process has ended.
+    fn turn(&mut self, until: Option<Instant>) -> bool {
         let mut fds = vec![
             PollFd::new(&self.first.pidfd, PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
@@ -186,7 +193,8 @@ impl Supervisor {
                     .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
             );
         }
-        let timeout = self.deadline.map(|deadline| {
+        let until = [self.deadline, until].into_iter().flatten().min();
+        let timeout = until.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             rustix::event::Timespec::try_from(left).unwrap_or_default()
         });

@@ -404,7 +404,9 @@ pub(crate) fn in_main_program(address: usize) -> bool {
     search.found
 }
 
-/// Gives what is free of the heap and the stack back to the kernel.
+/// Gives back to the kernel what a process that only waits does not need: what is free of the
+/// heap and the stack, and the pages of programs and libraries, which are read again from their
+/// files when they are used.
 pub(crate) fn trim_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number and only releases what is free.
@@ -414,11 +416,43 @@ pub(crate) fn trim_memory() {
     let here = 0u8;
     // Well below this function's frame and those of the calls it makes.
     let end = ((&raw const here).addr() & !0xfff) - 0x4000;
-    let length = 0x10_0000;
-    let start = std::ptr::without_provenance_mut::<libc::c_void>(end - length);
     // SAFETY: nothing lives below the stack pointer (signals are blocked or have their default
     // action); pages that were never touched are not mapped, which the kernel skips.
-    unsafe {
-        libc::madvise(start, length, libc::MADV_DONTNEED);
+    unsafe { forget(end - 0x10_0000, end) };
+
+    unsafe extern "C" fn object(
+        info: *mut libc::dl_phdr_info,
+        _size: libc::size_t,
+        _data: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the C library passes a valid structure.
+        let info = unsafe { &*info };
+        // SAFETY: dlpi_phdr points to dlpi_phnum program headers.
+        let headers =
+            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        let writable = |h: &libc::Elf64_Phdr| h.p_flags & libc::PF_W != 0;
+        for header in headers
+            .iter()
+            .filter(|h| h.p_type == libc::PT_LOAD && !writable(h))
+        {
+            let start = info.dlpi_addr.wrapping_add(header.p_vaddr);
+            let (start, end) = (start as usize, (start + header.p_memsz) as usize);
+            // Whole pages of this segment only; its neighbours may be written to.
+            let (start, end) = ((start + 0xfff) & !0xfff, end & !0xfff);
+            if start < end {
+                // SAFETY: a private mapping of a file that was never written to is read again.
+                unsafe { forget(start, end) };
+            }
+        }
+        0
     }
+    // SAFETY: the callback takes no data.
+    unsafe { libc::dl_iterate_phdr(Some(object), std::ptr::null_mut()) };
+}
+
+/// madvise(MADV_DONTNEED). The pages must not hold anything that cannot be read again.
+unsafe fn forget(start: usize, end: usize) {
+    let pages = std::ptr::without_provenance_mut::<libc::c_void>(start);
+    // SAFETY: as the caller promises.
+    unsafe { libc::madvise(pages, end - start, libc::MADV_DONTNEED) };
 }
