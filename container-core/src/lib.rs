@@ -35,3 +35,8 @@ pub use log::Logs;
 pub use request::{Mount, MountSource, Network, Request};
 pub use state::{Inspect, Record, State, Status};
 pub use stdio::Stdio;
+
+/// Compiles the example in the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ProjectReadme;

@@ -13,7 +13,7 @@ pub(crate) struct Globals {
     /// Enable debug mode
     #[arg(short = 'D', long)]
     pub(crate) debug: bool,
-    /// Registry that may be reached over http or with an unknown certificate (host or host:port)
+    /// Registry to be reached over http (host or host:port)
     #[arg(long, value_name = "list")]
     pub(crate) insecure_registry: Vec<String>,
     /// Preferred mirror of Docker Hub (URL)
