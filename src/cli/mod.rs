@@ -6,6 +6,7 @@ pub(crate) mod image;
 pub(crate) mod pflag;
 pub(crate) mod program;
 pub(crate) mod run;
+pub(crate) mod similar;
 pub(crate) mod tree;
 pub(crate) mod verbs;
 
