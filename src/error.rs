@@ -136,6 +136,8 @@ pub(crate) enum Error {
     Store(#[from] StoreError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error("cannot load {}: {source}", path.display())]
+    Load { path: PathBuf, source: ArchiveError },
     #[error("cowardly refusing to save to a terminal. Use the -o flag or redirect")]
     SaveToTerminal,
     #[error("requested load from stdin, but stdin is empty")]

@@ -220,13 +220,11 @@ impl Engine {
         }
         if pull != Pull::Always {
             match self.store().find(name) {
-                Ok(image)
-                    if platform
-                        .as_ref()
-                        .is_none_or(|p| p.rank(&image.platform).is_some()) =>
-                {
-                    return Ok(Base::Image(Box::new(image)));
-                }
+                Ok(image) => match right_platform(name, image, platform.as_ref()) {
+                    // Another image of that name may be for that platform.
+                    Err(_) if pull == Pull::Missing => {}
+                    image => return image,
+                },
                 Err(e) if !matches!(e, StoreError::NotFound { .. }) => return Err(e.into()),
                 _ if pull == Pull::Never => {
                     return Err(Error::NoSuchImage {
@@ -241,8 +239,9 @@ impl Engine {
             platform,
             ..PullOptions::default()
         };
+        let wanted = options.platform.clone();
         let pulled = self.pull(&reference, &options, |_| {}).await?;
-        Ok(Base::Image(Box::new(pulled.image)))
+        right_platform(name, pulled.image, wanted.as_ref())
     }
 
     /// Pulls an image and tells `progress` how it goes. See [`Registry::pull`].
@@ -260,5 +259,18 @@ impl Engine {
             .registry
             .pull(self.store(), reference, options, progress)
             .await?)
+    }
+}
+
+/// The image, if it is for the platform that was asked for. A registry may hold it under a name
+/// without an index to choose by.
+fn right_platform(name: &str, image: Image, wanted: Option<&Platform>) -> Result<Base> {
+    match wanted {
+        Some(wanted) if wanted.rank(&image.platform).is_none() => Err(Error::Platform {
+            image: name.to_owned(),
+            wanted: wanted.to_string(),
+            found: image.platform.to_string(),
+        }),
+        _ => Ok(Base::Image(Box::new(image))),
     }
 }

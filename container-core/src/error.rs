@@ -32,6 +32,19 @@ pub enum Error {
         /// As the caller wrote it.
         image: String,
     },
+    /// The image is for other machines than the caller asked for.
+    #[error(
+        "image {image} was found, but it is for {found} and not for {wanted}, as was asked; pull \
+         it for {wanted}, or leave the platform out"
+    )]
+    Platform {
+        /// As the caller wrote it.
+        image: String,
+        /// The platform asked for.
+        wanted: String,
+        /// The image's platform.
+        found: String,
+    },
     /// The image store failed.
     #[error(transparent)]
     Store(#[from] container_image::store::StoreError),

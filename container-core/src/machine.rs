@@ -53,8 +53,13 @@ pub(crate) fn facts(engine: &Engine) -> Result<Facts> {
             arch,
             kernel: kernel(),
             cgroup_v2: matches!(hierarchy, Some(Hierarchy::V2 { .. })),
+            cpus: cpus(),
         },
-        plan: plan::Facts { arch, cgroup_v1 },
+        plan: plan::Facts {
+            arch,
+            cgroup_v1,
+            kcore: Path::new("/proc/kcore").exists(),
+        },
     })
 }
 
@@ -67,6 +72,13 @@ fn native_arch() -> Result<Arch> {
             source: std::io::Error::other(format!("{other} machines are not supported")),
         }),
     }
+}
+
+/// Processors that are online: not those that this process may use, which can change.
+fn cpus() -> u32 {
+    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
+    let online = online.ok().flatten().and_then(|n| u32::try_from(n).ok());
+    online.unwrap_or(1)
 }
 
 /// The kernel's version, as `uname -r` begins.

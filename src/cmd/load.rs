@@ -26,7 +26,13 @@ pub(crate) fn run(settings: &Settings, args: LoadArgs) -> Result<u8, Error> {
         None => Input::Stream(&mut stdin),
     };
     let engine = settings.engine()?;
-    let loaded = load(engine.store(), input)?;
+    let loaded = load(engine.store(), input).map_err(|source| match &args.input {
+        Some(path) => Error::Load {
+            path: path.clone(),
+            source,
+        },
+        None => source.into(),
+    })?;
     let mut text = String::new();
     for loaded in loaded {
         if loaded.names.is_empty() {

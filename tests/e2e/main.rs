@@ -10,7 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod escapes;
+mod first_run;
 mod fixtures;
 mod images;
+mod inside;
 mod library;
+mod real_images;
 mod terminal;

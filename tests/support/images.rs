@@ -153,7 +153,30 @@ impl Layer {
         Layer::busybox_without(&[])
     }
 
-    /// The same without some of its top directories, for a test to put something else in their place.
+    /// The libraries that a program of this machine needs, where it looks for them.
+    pub(crate) fn libraries_of(mut self, program: &Path) -> Layer {
+        let list = run(Command::new("ldd").arg(program)).ok();
+        let paths = list
+            .stdout
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'));
+        for path in paths {
+            let mut parents: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
+            parents.reverse();
+            for parent in parents
+                .iter()
+                .filter_map(|dir| dir.strip_prefix("/").ok())
+                .filter(|dir| *dir != Path::new(""))
+            {
+                self = self.dir(&parent.to_string_lossy(), 0o755);
+            }
+            let content = fs::read(path).unwrap_or_else(|e| panic!("read {path}: {e}"));
+            self = self.file(path.trim_start_matches('/'), 0o755, &content);
+        }
+        self
+    }
+
+    /// [`Layer::busybox`] without some of its top directories, for a test to put something else in their place.
     pub(crate) fn busybox_without(left_out: &[&str]) -> Layer {
         let program = ["/usr/bin/busybox", "/bin/busybox"]
             .into_iter()

@@ -27,6 +27,8 @@ pub struct Facts {
     pub arch: Arch,
     /// cgroup v1: directory below `/sys/fs/cgroup` and mount options of each hierarchy.
     pub cgroup_v1: Vec<(String, String)>,
+    /// The kernel has `/proc/kcore`.
+    pub kcore: bool,
 }
 
 /// Destinations of the mounts that a container has anyway; everything else is the caller's.
@@ -85,7 +87,7 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         .as_ref()
         .and_then(oci::Process::terminal)
         .unwrap_or(false);
-    let mut devices = device_steps(&linux);
+    let mut devices = device_steps(&linux, facts);
     for mount in own.into_iter().filter(|m| m.target != "/") {
         // Device nodes lie in the tmpfs on /dev, and mounts below /dev on top of it.
         let after = mount.target == "/dev";
@@ -215,7 +217,7 @@ fn root(spec: &Spec, mounts: &[Mount]) -> Root {
 
 /// Nodes and links that runtime-spec config-linux.md ("Default Devices") asks for, and the
 /// specification's own.
-fn device_steps(linux: &oci::Linux) -> Vec<Step> {
+fn device_steps(linux: &oci::Linux, facts: &Facts) -> Vec<Step> {
     let node = |path: &str, minor| Device {
         path: path.to_owned(),
         kind: 'c',
@@ -243,6 +245,9 @@ fn device_steps(linux: &oci::Linux) -> Vec<Step> {
         ("/dev/core", "/proc/kcore"),
         ("/dev/ptmx", "pts/ptmx"),
     ] {
+        if to == "/proc/kcore" && !facts.kcore {
+            continue;
+        }
         steps.push(Step::Symlink {
             to: to.to_owned(),
             at: at.to_owned(),

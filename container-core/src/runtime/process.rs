@@ -173,7 +173,7 @@ fn become_user(process: &Process, identity: &Identity) -> Result<(), Fault> {
     let groups: Vec<_> = identity.groups.iter().map(|g| Gid::from_raw(*g)).collect();
     match nix::unistd::setgroups(&groups) {
         // A user namespace without /etc/subgid may not change groups (user_namespaces(7)).
-        Err(nix::errno::Errno::EPERM) if groups.is_empty() => {}
+        Err(nix::errno::Errno::EPERM) if groups.iter().all(|g| g.as_raw() == identity.gid) => {}
         result => result.map_err(Fault::at("set the supplementary groups"))?,
     }
     let gid = Gid::from_raw(identity.gid);

@@ -32,6 +32,9 @@ pub(super) fn run(
     steps: &[Step],
     hand_over: impl Fn(OwnedFd) -> io::Result<()>,
 ) -> Result<State, Fault> {
+    // Each call says the whole mode that it means: a device is 0666 and not what the embedder's
+    // umask leaves of that. The program gets its own umask later.
+    rustix::process::umask(Mode::empty());
     let mut state = State::default();
     for step in steps {
         match step {

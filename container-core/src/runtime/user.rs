@@ -113,6 +113,9 @@ fn resolve_names(
             identity.gid = gid;
         }
     }
+    // The primary group is among the supplementary ones, or a program that gives up its group
+    // could pass by a file that denies that group access (CVE-2022-36109).
+    identity.groups.insert(0, identity.gid);
     identity.groups.retain({
         let mut seen = std::collections::HashSet::new();
         move |gid| seen.insert(*gid)
@@ -187,14 +190,14 @@ mod tests {
     fn names_and_numbers() {
         #[allow(clippy::type_complexity, reason = "a table")]
         let table: [(&str, (u32, u32, &[u32], &str)); 8] = [
-            ("", (0, 0, &[4, 5], "/root")),
-            ("root", (0, 0, &[4, 5], "/root")),
-            ("www", (33, 34, &[4], "/var/www")),
-            ("33", (33, 34, &[4], "/var/www")),
-            ("1000", (1000, 0, &[], "/")),
-            ("1000:2000", (1000, 2000, &[], "/")),
-            ("www:adm", (33, 4, &[], "/var/www")),
-            ("99", (7, 8, &[], "/h")),
+            ("", (0, 0, &[0, 4, 5], "/root")),
+            ("root", (0, 0, &[0, 4, 5], "/root")),
+            ("www", (33, 34, &[34, 4], "/var/www")),
+            ("33", (33, 34, &[34, 4], "/var/www")),
+            ("1000", (1000, 0, &[0], "/")),
+            ("1000:2000", (1000, 2000, &[2000], "/")),
+            ("www:adm", (33, 4, &[4], "/var/www")),
+            ("99", (7, 8, &[8], "/h")),
         ];
         for (user, (uid, gid, groups, home)) in table {
             let expected = Identity {

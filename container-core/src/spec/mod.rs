@@ -59,6 +59,8 @@ pub struct HostFacts {
     pub kernel: (u32, u32),
     /// The machine has the unified cgroup hierarchy.
     pub cgroup_v2: bool,
+    /// Processors that are online.
+    pub cpus: u32,
 }
 
 /// A device of the host, as stat(2) described it.
@@ -134,7 +136,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
         .set_masked_paths(Some(confinement::masked_paths(request)))
         .set_readonly_paths(Some(confinement::readonly_paths(request)))
         .set_rootfs_propagation(mounts::root_propagation(request))
-        .set_sysctl(sysctls(request)?);
+        .set_sysctl(sysctls(request, input.host)?);
     if let UserNamespace::Mapped { uids, gids } = &request.userns {
         linux
             .set_uid_mappings(Some(id_maps(uids)?))
@@ -230,7 +232,7 @@ fn cgroup_path(input: &Input<'_>) -> Result<PathBuf> {
 }
 
 /// Parameters that belong to a namespace (docker/cli and runc accept the same).
-fn sysctls(request: &Request) -> Result<Option<HashMap<String, String>>> {
+fn sysctls(request: &Request, host: &HostFacts) -> Result<Option<HashMap<String, String>>> {
     const IPC: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -263,10 +265,22 @@ fn sysctls(request: &Request) -> Result<Option<HashMap<String, String>>> {
             });
         }
     }
-    let map: HashMap<_, _> = request
-        .sysctls
-        .iter()
-        .map(|(k, v)| (k.replace('/', "."), v.clone()))
-        .collect();
+    let mut map = HashMap::new();
+    if request.network == Network::None {
+        // A network of its own has no privileged ports to guard, and ping needs no capability.
+        map.insert(
+            "net.ipv4.ip_unprivileged_port_start".to_owned(),
+            "0".to_owned(),
+        );
+        // The range has to be of ids that the user namespace has.
+        if !host.rootless && request.userns == UserNamespace::Host {
+            map.insert(
+                "net.ipv4.ping_group_range".to_owned(),
+                "0 2147483647".to_owned(),
+            );
+        }
+    }
+    let given = request.sysctls.iter();
+    map.extend(given.map(|(k, v)| (k.replace('/', "."), v.clone())));
     Ok((!map.is_empty()).then_some(map))
 }

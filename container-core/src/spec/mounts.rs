@@ -174,12 +174,13 @@ fn own(input: &Input<'_>) -> Vec<Mount> {
         )
     };
     let file = |target, source: &Path| {
-        mount(
-            target,
-            "bind",
-            &source.to_string_lossy(),
-            &["rbind", "rprivate"],
-        )
+        let source = source.to_string_lossy();
+        let options: &[_] = if request.read_only {
+            &["rbind", "rprivate", "ro"]
+        } else {
+            &["rbind", "rprivate"]
+        };
+        mount(target, "bind", &source, options)
     };
     vec![
         proc,

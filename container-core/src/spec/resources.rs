@@ -29,7 +29,7 @@ pub(super) fn compile(input: &Input<'_>) -> Result<LinuxResources> {
     let mut resources = LinuxResources::default();
     resources
         .set_memory(memory(input)?)
-        .set_cpu(cpu(limits)?)
+        .set_cpu(cpu(limits, input.host.cpus)?)
         .set_pids(pids(limits))
         .set_block_io(block_io(input)?)
         .set_devices(Some(devices(input)?));
@@ -109,7 +109,7 @@ fn memory(input: &Input<'_>) -> Result<Option<LinuxMemory>> {
     Ok((memory != LinuxMemory::default()).then_some(memory))
 }
 
-fn cpu(limits: &Limits) -> Result<Option<LinuxCpu>> {
+fn cpu(limits: &Limits, online: u32) -> Result<Option<LinuxCpu>> {
     let mut cpu = LinuxCpu::default();
     if let Some(cpus) = limits.cpus {
         if limits.cpu_quota.is_some() || limits.cpu_period.is_some() {
@@ -121,8 +121,9 @@ fn cpu(limits: &Limits) -> Result<Option<LinuxCpu>> {
         }
         let quota = (cpus * 100_000.0).round();
         // 1 ms in the kernel's units is the least that it accepts.
-        if !(1_000.0..=1e15).contains(&quota) {
-            return Err(wrong("cpus", cpus, "must be at least 0.01"));
+        if !(1_000.0..=f64::from(online) * 100_000.0).contains(&quota) {
+            let reason = format!("must be from 0.01 to {online}, the number of processors");
+            return Err(wrong("cpus", cpus, reason));
         }
         #[expect(
             clippy::cast_possible_truncation,

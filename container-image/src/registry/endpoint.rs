@@ -257,7 +257,10 @@ impl Endpoint {
         let reference = self.reference.clone();
         let error = match status {
             401 | 403 => PullError::Denied { reference, message },
-            404 => PullError::NotFound { reference, message },
+            404 => PullError::NotFound {
+                reference,
+                message: format!("{message} ({url})"),
+            },
             _ => PullError::Status {
                 url,
                 status,
