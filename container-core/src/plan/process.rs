@@ -84,6 +84,32 @@ pub(crate) fn rlimit_number(kind: oci::PosixRlimitType) -> u32 {
     }
 }
 
+/// Docker's name of the limit of this number.
+pub(crate) fn rlimit_name(number: u32) -> &'static str {
+    const NAMES: [&str; 16] = [
+        "cpu",
+        "fsize",
+        "data",
+        "stack",
+        "core",
+        "rss",
+        "nproc",
+        "nofile",
+        "memlock",
+        "as",
+        "locks",
+        "sigpending",
+        "msgqueue",
+        "nice",
+        "rtprio",
+        "rttime",
+    ];
+    usize::try_from(number)
+        .ok()
+        .and_then(|n| NAMES.get(n))
+        .unwrap_or(&"unknown")
+}
+
 /// Lowers the process of a specification; the filter is compiled by the caller.
 pub(super) fn lower(process: &oci::Process) -> Process {
     let user = process.user();

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use super::resolve::{self, Links, Make};
 use super::user::{self, Identity};
 use super::{Fault, Stdio, command, init, mount, sys};
-use crate::plan::{Process, User};
+use crate::plan::{Process, User, rlimit_name};
 
 /// Becomes the program. Returns only to say why it could not. The descriptors that `released`
 /// names are those the process needs until exec; `--init` lets go of them at once.
@@ -79,11 +79,11 @@ fn filter(process: &Process) -> Result<(), Fault> {
 
 fn rlimit_fault(resource: u32, soft: u64, hard: u64, error: &io::Error) -> Fault {
     if error.kind() != io::ErrorKind::PermissionDenied {
-        return Fault::setup(format!("set resource limit {resource}"), error);
+        return Fault::setup(format!("set the limit {}", rlimit_name(resource)), error);
     }
     Fault::Setting {
         setting: "ulimit".into(),
-        value: format!("{resource}={soft}:{hard}"),
+        value: format!("{}={soft}:{hard}", rlimit_name(resource)),
         reason: "it is above the hard limit of the engine's process, which lacks CAP_SYS_RESOURCE"
             .into(),
     }
