@@ -20,6 +20,7 @@ use crate::spec::{HostDevice, HostFacts};
 pub(crate) struct Facts {
     pub(crate) host: HostFacts,
     pub(crate) plan: plan::Facts,
+    pub(crate) hierarchy: Option<Hierarchy>,
 }
 
 pub(crate) fn facts(engine: &Engine) -> Result<Facts> {
@@ -60,6 +61,7 @@ pub(crate) fn facts(engine: &Engine) -> Result<Facts> {
             cgroup_v1,
             kcore: Path::new("/proc/kcore").exists(),
         },
+        hierarchy,
     })
 }
 

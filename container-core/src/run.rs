@@ -26,6 +26,7 @@ pub(crate) async fn start(
     mut request: Request,
     streams: Streams,
 ) -> Result<Container> {
+    let monitor = client::spawn(engine.launcher())?;
     let id = name::new_id()?;
     let name = name::choose(request.name.take())?;
     let dir = engine.container_dir(&id);
@@ -78,6 +79,7 @@ pub(crate) async fn start(
         cgroup: cgroup.clone(),
         resources: linux.resources().clone().unwrap_or_default(),
         limited: request.limits != Default::default(),
+        hierarchy: facts.hierarchy,
         swap_implied: request.limits.memory_swap.is_none(),
         streams: prepared.streams,
         stop_signal,
@@ -98,7 +100,7 @@ pub(crate) async fn start(
     };
     let mut fds: Vec<_> = prepared.passed.iter().map(AsFd::as_fd).collect();
     fds.extend(lease.iter().map(AsFd::as_fd));
-    let (mut link, pid, terminal) = client::launch(engine.launcher(), &job, &fds).await?;
+    let (mut link, pid, terminal) = client::launch(monitor, &job, &fds).await?;
     prepared.passed.clear();
     link.set_pumps(prepared.start_pumps()?);
     Ok(Container {
@@ -134,13 +136,9 @@ fn rootfs(engine: &Engine, base: &Base, dir: &Path) -> Result<Snapshot> {
     // The lease first: what it covers cannot go away any more.
     let lease = engine.store().lease(image)?;
     let lower = engine.store().rootfs(image)?;
-    entries.extend([
-        directory("rootfs", 0o755),
-        directory("rw/upper", 0o755),
-        directory("rw/work", 0o700),
-    ]);
+    entries.extend([directory("rw/upper", 0o755), directory("rw/work", 0o700)]);
     let rootfs = Rootfs::Layers {
-        target: dir.join("rootfs"),
+        target: dir.join("rw"),
         lower,
         upper: dir.join("rw/upper"),
         work: dir.join("rw/work"),

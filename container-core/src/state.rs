@@ -5,8 +5,9 @@
 //!     config.json            the record: name, image, request; written once
 //!     state.json             status, pid, exit; written aside and renamed at every change
 //!     hosts hostname resolv.conf
-//!     rootfs/                where the overlay is mounted, in the container's namespace only
-//!     rw/upper rw/work       the container's changes
+//!     rw/upper rw/work       the container's changes; the overlay is mounted on rw, in the
+//!                            container's namespace only
+//!     rootfs rw/etc rw/usr … of `host`: the root, and the changes to each directory shown
 //!     log.json               what it wrote, in Docker's json-file format
 //! <root>/names/<name>        a symbolic link to the id: made exclusively, so a name is one's own
 //! <run>/<id>/

@@ -144,16 +144,31 @@ pub(crate) struct Link {
     exit: OnceCell<ExitStatus>,
 }
 
-/// Starts a monitor, hands it the job, and waits until the program runs.
-pub(crate) async fn launch(
-    launcher: &Launcher,
-    job: &Job,
-    fds: &[BorrowedFd<'_>],
-) -> Result<(Link, u32, Option<OwnedFd>)> {
+/// A monitor that waits for its job. Dropping this ends it.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    channel: Channel,
+    child: reap::Guard,
+}
+
+/// Starts a monitor. It comes up while the job is still being worked out.
+pub(crate) fn spawn(launcher: &Launcher) -> Result<Idle> {
     let (child, channel) = launcher
         .spawn(super::entry::SUPERVISE)
         .map_err(Error::system("start the container's monitor"))?;
-    let child = reap::Guard::new(child);
+    Ok(Idle {
+        channel,
+        child: reap::Guard::new(child),
+    })
+}
+
+/// Hands a monitor its job and waits until the program runs.
+pub(crate) async fn launch(
+    monitor: Idle,
+    job: &Job,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(Link, u32, Option<OwnedFd>)> {
+    let Idle { channel, child } = monitor;
     // A monitor that has already failed has said why: read that rather than fail to write.
     let sent = channel.send(job, fds);
     let connection = Connection::new(&job.record.id, channel)?;

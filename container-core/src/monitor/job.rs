@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::CgroupPath;
+use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::container::ExitStatus;
 use crate::exec::ExecRequest;
 use crate::plan::Plan;
@@ -23,6 +23,8 @@ pub(crate) struct Job {
     /// Files to make in the container's directory.
     pub(crate) entries: Vec<Entry>,
     pub(crate) plan: Plan,
+    /// The hierarchies of the machine; none where cgroups cannot be used.
+    pub(crate) hierarchy: Option<Hierarchy>,
     pub(crate) cgroup: CgroupPath,
     pub(crate) resources: LinuxResources,
     /// The limit of swap was not asked for but follows from that of memory.

@@ -282,7 +282,10 @@ impl Supervisor {
 /// it; a limit that cannot be applied is an error.
 fn group(job: &Job) -> Result<Option<Box<dyn Cgroup>>, Failure> {
     let make = || -> Result<Box<dyn Cgroup>, CgroupError> {
-        let group = cgroup::detect()?.create(&job.cgroup)?;
+        let group = match &job.hierarchy {
+            Some(hierarchy) => hierarchy.create(&job.cgroup)?,
+            None => cgroup::detect()?.create(&job.cgroup)?,
+        };
         let mut resources = job.resources.clone();
         if job.swap_implied && !group.limits_swap() {
             // Docker's default of as much swap as memory, where swap is not accounted for.
