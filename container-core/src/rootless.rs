@@ -2,23 +2,35 @@
 
 use std::fs;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::IdMaps;
 use crate::request::IdMap;
 
-/// The id maps of an engine that is not root's.
+/// The ids of an engine that is not the machine's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rootless {
-    pub(crate) maps: IdMaps,
+    /// What containers' processes see of the machine's ids.
+    maps: IdMaps,
+    /// The engine's process is in that user namespace already, as its root.
+    inside: bool,
 }
 
 impl Rootless {
-    /// `None` for root; else the user's own id as 0 and the ranges of /etc/subuid and
-    /// /etc/subgid (subuid(5)) from 1 on.
+    /// `None` for the machine's root. Root of a user namespace has that namespace's ids; anybody
+    /// else has their own id as 0 and the ranges of /etc/subuid and /etc/subgid (subuid(5)) from 1
+    /// on.
     pub(crate) fn detect() -> Result<Option<Self>> {
         let uid = nix::unistd::geteuid();
         if uid.is_root() {
-            return Ok(None);
+            let read = |path| fs::read_to_string(path).map_err(Error::io("read", path));
+            let (uids, gids) = (read("/proc/self/uid_map")?, read("/proc/self/gid_map")?);
+            let (uids, gids) = (parse_map(&uids), parse_map(&gids));
+            let whole = |maps: &[IdMap]| maps.iter().any(|m| m.count == u32::MAX);
+            let inside = !(whole(&uids) && whole(&gids));
+            return Ok(inside.then_some(Self {
+                maps: IdMaps { uids, gids },
+                inside,
+            }));
         }
         let gid = nix::unistd::getegid();
         let name = nix::unistd::User::from_uid(uid)
@@ -43,13 +55,36 @@ impl Rootless {
             uids: maps(uid.as_raw(), &uids),
             gids: maps(gid.as_raw(), &gids),
         };
-        Ok(Some(Self { maps }))
+        Ok(Some(Self {
+            maps,
+            inside: false,
+        }))
     }
 
-    /// More ids than the user's own exist inside.
-    pub(crate) fn many_ids(&self) -> bool {
-        self.maps.uids.len() > 1 && self.maps.gids.len() > 1
+    /// The user namespace that a monitor has to make and enter; none when it is there already.
+    pub(crate) fn to_enter(&self) -> Option<&IdMaps> {
+        (!self.inside).then_some(&self.maps)
     }
+
+    /// More ids than the user's own exist in the user namespace.
+    pub(crate) fn many_ids(&self) -> bool {
+        let many = |maps: &[IdMap]| maps.iter().map(|m| u64::from(m.count)).sum::<u64>() > 1;
+        many(&self.maps.uids) && many(&self.maps.gids)
+    }
+}
+
+/// The lines of `/proc/PID/uid_map` (user_namespaces(7)).
+fn parse_map(text: &str) -> Vec<IdMap> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(IdMap {
+            inside: next()?,
+            outside: next()?,
+            count: next()?,
+        })
+    };
+    text.lines().filter_map(line).collect()
 }
 
 /// The ranges (first id, count) of a user in the format of subuid(5).
@@ -100,6 +135,18 @@ mod tests {
             [(100_000, 65_536), (300_000, 10)]
         );
         assert_eq!(parse(text, None, 7), []);
+    }
+
+    #[test]
+    fn maps_of_the_kernel() {
+        let maps =
+            parse_map("         0       1001          1\n         1     100000      65536\n");
+        let flat: Vec<_> = maps
+            .iter()
+            .map(|m| (m.inside, m.outside, m.count))
+            .collect();
+        assert_eq!(flat, [(0, 1001, 1), (1, 100_000, 65_536)]);
+        assert_eq!(parse_map("0 0 4294967295\n")[0].count, u32::MAX);
     }
 
     #[test]

@@ -34,6 +34,7 @@ struct Inner {
     /// Keeps `program` alive when it is a descriptor's path.
     _mount: Option<OwnedFd>,
     maps: Option<IdMaps>,
+    rootless: Option<Rootless>,
 }
 
 impl Launcher {
@@ -45,7 +46,7 @@ impl Launcher {
                 exe: std::env::current_exe().unwrap_or_default(),
             })?,
         };
-        let maps = rootless.map(|r| r.maps.clone());
+        let maps = rootless.and_then(Rootless::to_enter).cloned();
         // Rootless monitors make their executable read-only themselves, inside.
         let (program, mount) = if maps.is_none() {
             let mount = protected_executable(&program)
@@ -61,6 +62,7 @@ impl Launcher {
             program,
             _mount: mount,
             maps,
+            rootless: rootless.cloned(),
         })))
     }
 
@@ -85,12 +87,9 @@ impl Launcher {
 
     /// What unpacks layers with the rights that containers will have.
     pub(crate) fn unpacker(&self) -> Arc<dyn Unpacker> {
-        match &self.0.maps {
+        match &self.0.rootless {
             None => Arc::new(Direct),
-            Some(maps) => {
-                let single_id = maps.uids.len() <= 1 || maps.gids.len() <= 1;
-                Arc::new(InUserNamespace::new(self.clone(), single_id))
-            }
+            Some(rootless) => Arc::new(InUserNamespace::new(self.clone(), !rootless.many_ids())),
         }
     }
 }
