@@ -14,7 +14,7 @@ use crate::monitor::client;
 use crate::monitor::job::{Entry, EntryKind, Job};
 use crate::name;
 use crate::plan::{self, User};
-use crate::request::{MountSource, Request};
+use crate::request::{MountSource, Request, UserNamespace};
 use crate::spec::{self, EtcFiles, Input, Rootfs};
 use crate::state::{self, Record};
 use crate::stdio::{self, Streams};
@@ -26,24 +26,33 @@ pub(crate) async fn start(
     mut request: Request,
     streams: Streams,
 ) -> Result<Container> {
+    if request.userns != UserNamespace::Host {
+        return Err(Error::Setting {
+            setting: "userns",
+            value: format!("{:?}", request.userns),
+            reason: "a user namespace of the container's own takes layers with mapped owners, \
+                     which are not there yet; as an ordinary user all containers are in one"
+                .into(),
+        });
+    }
     let monitor = client::spawn(engine.launcher())?;
     let id = name::new_id()?;
     let name = name::choose(request.name.take())?;
     let dir = engine.container_dir(&id);
 
     // image ─snapshot→ Rootfs: directories to stack, nothing mounted
-    let (rootfs, mut entries, lease) = rootfs(engine, base, &dir)?;
-    entries.extend(etc_files(&request, &id)?);
+    let (rootfs, entries, lease) = rootfs(engine, base, &dir)?;
 
     // ─spec::compile→ Spec, ─plan::lower→ Plan: pure; what they must know is looked up here
     make_sources(&request)?;
     let devices = machine::devices(&request)?;
     let block_devices = machine::block_devices(&request.limits)?;
     let facts = machine::facts(engine)?;
+    let run = engine.run_dir(&id);
     let etc = EtcFiles {
-        hosts: dir.join("hosts"),
-        hostname: dir.join("hostname"),
-        resolv_conf: dir.join("resolv.conf"),
+        hosts: run.join("hosts"),
+        hostname: run.join("hostname"),
+        resolv_conf: run.join("resolv.conf"),
     };
     let config = match base {
         Base::Host => None,
@@ -76,6 +85,7 @@ pub(crate) async fn start(
         root: engine.root().to_owned(),
         run: engine.run_root().to_owned(),
         entries,
+        etc: etc_files(&request, &id)?.into(),
         cgroup: cgroup.clone(),
         resources: linux.resources().clone().unwrap_or_default(),
         limited: request.limits != Default::default(),

@@ -4,7 +4,6 @@
 //! <root>/containers/<id>/
 //!     config.json            the record: name, image, request; written once
 //!     state.json             status, pid, exit; written aside and renamed at every change
-//!     hosts hostname resolv.conf
 //!     rw/upper rw/work       the container's changes; the overlay is mounted on rw, in the
 //!                            container's namespace only
 //!     rootfs rw/etc rw/usr … of `host`: the root, and the changes to each directory shown
@@ -13,6 +12,7 @@
 //! <run>/<id>/
 //!     lock                   locked by the monitor as long as it lives
 //!     monitor.sock           where it takes requests
+//!     hosts hostname resolv.conf   made at every start, mounted over the image's
 //! <run>/tidied               touched when leftovers were last looked for
 //! ```
 //!

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use super::job::{Entry, EntryKind, Failure, Job};
+use super::job::{EntryKind, Failure, Job};
 use crate::state::{self, Record, State, Status};
 
 /// Guards the directories and the name: dropping removes them unless they are to stay.
@@ -74,8 +74,10 @@ impl Files {
         state::write(&record, &job.record, !job.record.request.auto_remove)
             .map_err(failure("write", &record))?;
         files.take_name(&job.record)?;
-        for entry in &job.entries {
-            files.entry(entry)?;
+        for (dir, entries) in [(&files.dir, &job.entries), (&files.run, &job.etc)] {
+            for entry in entries {
+                make(&dir.join(&entry.path), &entry.kind)?;
+            }
         }
         Ok(files)
     }
@@ -107,33 +109,6 @@ impl Files {
         }
     }
 
-    fn entry(&self, entry: &Entry) -> Result<(), Failure> {
-        let path = self.dir.join(&entry.path);
-        match &entry.kind {
-            EntryKind::Directory(mode) => {
-                directory(&path, *mode).and_then(|()| {
-                    // The creation mask has no say, nor do sticky bits get lost.
-                    if mode & !0o755 != 0 {
-                        fs::set_permissions(&path, fs::Permissions::from_mode(*mode))?;
-                    }
-                    Ok(())
-                })
-            }
-            EntryKind::Link(to) => std::os::unix::fs::symlink(to, &path),
-            EntryKind::File(content) => fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o644)
-                .open(&path)
-                .and_then(|mut file| io::Write::write_all(&mut file, content.as_bytes())),
-            EntryKind::Whiteout => {
-                rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0)
-                    .map_err(Into::into)
-            }
-        }
-        .map_err(failure("make", &path))
-    }
-
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -158,6 +133,32 @@ impl Files {
     pub(super) fn keep(&mut self) {
         self.keep = true;
     }
+}
+
+fn make(path: &Path, kind: &EntryKind) -> Result<(), Failure> {
+    match kind {
+        EntryKind::Directory(mode) => {
+            directory(path, *mode).and_then(|()| {
+                // The creation mask has no say, nor do sticky bits get lost.
+                if mode & !0o755 != 0 {
+                    fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
+                }
+                Ok(())
+            })
+        }
+        EntryKind::Link(to) => std::os::unix::fs::symlink(to, path),
+        EntryKind::File(content) => fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(path)
+            .and_then(|mut file| io::Write::write_all(&mut file, content.as_bytes())),
+        EntryKind::Whiteout => {
+            rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0)
+                .map_err(Into::into)
+        }
+    }
+    .map_err(failure("make", path))
 }
 
 fn lock(run: &Path) -> Result<File, Failure> {

@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) record: Record,
     /// Files to make in the container's directory.
     pub(crate) entries: Vec<Entry>,
+    /// Files to make in its run directory: they are made anew at every start.
+    pub(crate) etc: Vec<Entry>,
     pub(crate) plan: Plan,
     /// The hierarchies of the machine; none where cgroups cannot be used.
     pub(crate) hierarchy: Option<Hierarchy>,
