@@ -66,7 +66,7 @@ struct Options {
 /// Our side of the comparison.
 ///
 ///     $PEERS/mini-docker-XXXXXX/
-///       root/  run/        our store, on the peers' disk
+///       root/              our store, on the peers' disk
 ///       skopeo/ umoci/     where those two put an image
 ///       cases  result      for peers-baseline.sh: what to run, what it measured
 struct Bench {
@@ -77,6 +77,8 @@ struct Bench {
     /// Ours, with an image of fifty layers.
     fifty: Registry,
     dir: tempfile::TempDir,
+    /// `--run-root`: its path has to be short, for the sockets below it.
+    run: tempfile::TempDir,
 }
 
 impl Bench {
@@ -102,6 +104,10 @@ impl Bench {
             .prefix("mini-docker-")
             .tempdir_in(&peers)
             .map_err(|e| format!("a directory beside the peers: {e}"))?;
+        let run = tempfile::Builder::new()
+            .prefix("md-")
+            .tempdir()
+            .map_err(|e| format!("a run directory: {e}"))?;
         let fifty = Registry::start();
         let layout = fifty_layers().write(&dir.path().join("fifty"));
         fifty.push(&layout, "fifty:x");
@@ -111,6 +117,7 @@ impl Bench {
             registry,
             fifty,
             dir,
+            run,
         };
         support::run(&mut bench.ours(&["pull", &bench.busybox()])).ok();
         // A command that fails, or does nothing, is quick.
@@ -137,8 +144,9 @@ impl Bench {
     fn program(&self) -> String {
         let dir = self.dir.path().display();
         format!(
-            "{} --root {dir}/root --run-root {dir}/run",
-            env!("CARGO_BIN_EXE_mini-docker")
+            "{} --root {dir}/root --run-root {}",
+            env!("CARGO_BIN_EXE_mini-docker"),
+            self.run.path().display()
         )
     }
 
