@@ -54,7 +54,14 @@ pub(crate) fn facts(engine: &Engine) -> Result<Facts> {
             arch,
             kernel: kernel(),
             cgroup_v2: matches!(hierarchy, Some(Hierarchy::V2 { .. })),
-            cpus: cpus(),
+            hostname: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            cpus: line("/sys/devices/system/cpu/online"),
+            mqueue: Path::new("/dev/mqueue").is_dir(),
+            oom_score_adj: line("/proc/self/oom_score_adj").parse().unwrap_or(0),
+            thermal_throttle: thermal_throttle(),
         },
         plan: plan::Facts {
             arch,
@@ -76,11 +83,27 @@ fn native_arch() -> Result<Arch> {
     }
 }
 
-/// Processors that are online: not those that this process may use, which can change.
-fn cpus() -> u32 {
-    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
-    let online = online.ok().flatten().and_then(|n| u32::try_from(n).ok());
-    online.unwrap_or(1)
+/// The line of a kernel's file; empty when there is no such file.
+fn line(path: &str) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// `thermal_throttle` of each processor that has one.
+fn thermal_throttle() -> Vec<String> {
+    let path = |n: u32| format!("/sys/devices/system/cpu/cpu{n}/thermal_throttle");
+    // Present numbers have no gaps but where processors were taken out; the first has it or none.
+    if !Path::new(&path(0)).exists() {
+        return Vec::new();
+    }
+    let entries = fs::read_dir("/sys/devices/system/cpu")
+        .into_iter()
+        .flatten();
+    let number = |e: fs::DirEntry| e.file_name().to_str()?.strip_prefix("cpu")?.parse().ok();
+    let mut numbers: Vec<u32> = entries.flatten().filter_map(number).collect();
+    numbers.sort_unstable();
+    let paths = numbers.into_iter().map(path);
+    paths.filter(|p| Path::new(p).exists()).collect()
 }
 
 /// The kernel's version, as `uname -r` begins.
@@ -100,12 +123,13 @@ pub(crate) fn devices(request: &Request) -> Result<Vec<HostDevice>> {
         all_devices(Path::new("/dev"), &mut devices);
     }
     for device in &request.devices {
-        devices.push(one_device(device)?);
+        named_devices(device, &mut devices)?;
     }
     Ok(devices)
 }
 
-fn one_device(device: &Device) -> Result<HostDevice> {
+/// A device by its path, or all those in a directory.
+fn named_devices(device: &Device, devices: &mut Vec<HostDevice>) -> Result<()> {
     let wrong = |reason: String| Error::Setting {
         setting: "device",
         value: device.host.display().to_string(),
@@ -113,7 +137,8 @@ fn one_device(device: &Device) -> Result<HostDevice> {
     };
     let metadata = fs::metadata(&device.host).map_err(|e| wrong(e.to_string()))?;
     let kind = metadata.file_type();
-    if !kind.is_block_device() && !kind.is_char_device() {
+    let is_device = kind.is_block_device() || kind.is_char_device();
+    if !is_device && !kind.is_dir() {
         return Err(wrong("is no device".into()));
     }
     if device.permissions.is_empty() || !device.permissions.chars().all(|c| "rwm".contains(c)) {
@@ -125,12 +150,24 @@ fn one_device(device: &Device) -> Result<HostDevice> {
     if !device.container.starts_with('/') {
         return Err(wrong("the path in the container must be absolute".into()));
     }
-    Ok(described(
-        &device.host,
-        &device.container,
-        &device.permissions,
-        &metadata,
-    ))
+    if is_device {
+        let (host, path) = (&device.host, &device.container);
+        devices.push(described(host, path, &device.permissions, &metadata));
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    all_devices(&device.host, &mut found);
+    if found.is_empty() {
+        return Err(wrong("there is no device in this directory".into()));
+    }
+    let target = Path::new(&device.container);
+    for mut inner in found {
+        let below = inner.host.strip_prefix(&device.host).unwrap_or(&inner.host);
+        inner.path = target.join(below).to_string_lossy().into_owned();
+        inner.permissions.clone_from(&device.permissions);
+        devices.push(inner);
+    }
+    Ok(())
 }
 
 fn described(host: &Path, path: &str, permissions: &str, metadata: &fs::Metadata) -> HostDevice {

@@ -15,7 +15,7 @@ use crate::monitor::job::{Entry, EntryKind, Job};
 use crate::name;
 use crate::plan::{self, User};
 use crate::request::{MountSource, Request, UserNamespace};
-use crate::spec::{self, EtcFiles, Input, Rootfs};
+use crate::spec::{self, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Record};
 use crate::stdio::{self, Streams};
 
@@ -58,6 +58,7 @@ pub(crate) async fn start(
         Base::Host => None,
         Base::Image(image) => image.config.config().as_ref(),
     };
+    inherit_labels(&mut request, config);
     let compiled = spec::compile(&Input {
         id: &id,
         request: &request,
@@ -77,15 +78,14 @@ pub(crate) async fn start(
 
     // ─monitor→ a running container
     let linux = spec.linux().clone().unwrap_or_default();
-    let parent = request.cgroup_parent.as_deref().map(Path::new);
-    let cgroup = CgroupPath::container(parent, &id)?;
+    let cgroup = CgroupPath::new(linux.cgroups_path().clone().unwrap_or_default())?;
     let stop_signal = stop_signal(&request, config)?;
     let mut prepared = stdio::prepare(streams)?;
     let job = Job {
         root: engine.root().to_owned(),
         run: engine.run_root().to_owned(),
         entries,
-        etc: etc_files(&request, &id)?.into(),
+        etc: etc_files(&request, &id, &facts.host)?.into(),
         cgroup: cgroup.clone(),
         resources: linux.resources().clone().unwrap_or_default(),
         limited: request.limits != Default::default(),
@@ -156,13 +156,13 @@ fn rootfs(engine: &Engine, base: &Base, dir: &Path) -> Result<Snapshot> {
     Ok((rootfs, entries, Some(lease)))
 }
 
-fn etc_files(request: &Request, id: &str) -> Result<[Entry; 3]> {
+fn etc_files(request: &Request, id: &str, host: &HostFacts) -> Result<[Entry; 3]> {
     let file = |path: &str, content| Entry {
         path: path.to_owned(),
         kind: EntryKind::File(content),
     };
     let etc = machine::EtcOfHost::read(request)?;
-    let hostname = spec::hostname(request, id);
+    let hostname = spec::hostname(request, id, host);
     Ok([
         file("hosts", etc.hosts(request, &hostname)?),
         file("hostname", format!("{hostname}\n")),
@@ -182,6 +182,18 @@ fn make_sources(request: &Request) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The image's labels are the container's, unless the caller has given one another value.
+fn inherit_labels(request: &mut Request, config: Option<&oci_spec::image::Config>) {
+    let labels = config
+        .and_then(|c| c.labels().as_ref())
+        .into_iter()
+        .flatten();
+    for (name, value) in labels {
+        let label = request.labels.entry(name.clone());
+        label.or_insert_with(|| value.clone());
+    }
 }
 
 fn stop_signal(request: &Request, config: Option<&oci_spec::image::Config>) -> Result<i32> {

@@ -32,7 +32,7 @@ pub struct Facts {
 }
 
 /// Destinations of the mounts that a container has anyway; everything else is the caller's.
-const OWN: [&str; 9] = [
+const OWN: [&str; 8] = [
     "/",
     "/proc",
     "/dev",
@@ -41,7 +41,6 @@ const OWN: [&str; 9] = [
     "/dev/mqueue",
     "/sys",
     "/sys/fs/cgroup",
-    "/sys/fs/cgroup/",
 ];
 
 /// Turns a specification into the plan that carries it out.
@@ -78,8 +77,9 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
 
     let mut own: Vec<Mount> = Vec::new();
     for mount in spec.mounts().iter().flatten() {
-        let foreign = !OWN.contains(&&*mount.destination().to_string_lossy());
-        own.push(mounts::lower(mount, foreign));
+        let mut mount = mounts::lower(mount);
+        mount.foreign = !OWN.contains(&&*mount.target);
+        own.push(mount);
     }
     steps.push(Step::Root(root(spec, &own)));
     let terminal = spec
@@ -87,7 +87,13 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         .as_ref()
         .and_then(oci::Process::terminal)
         .unwrap_or(false);
-    let mut devices = device_steps(&linux, facts);
+    // A host's /dev is shown as it is: what would be made there would be made on the host.
+    let bound = |m: &Mount| m.target == "/dev" && matches!(m.source, Source::Bind { .. });
+    let mut devices = match own.iter().any(bound) {
+        true => Vec::new(),
+        false => device_steps(&linux, facts),
+    };
+    let mut read_only = read_only_mounts(spec, &mut own);
     for mount in own.into_iter().filter(|m| m.target != "/") {
         // Device nodes lie in the tmpfs on /dev, and mounts below /dev on top of it.
         let after = mount.target == "/dev";
@@ -133,14 +139,7 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
             .cloned()
             .map(Step::Mask),
     );
-    if spec
-        .root()
-        .as_ref()
-        .and_then(oci::Root::readonly)
-        .unwrap_or(false)
-    {
-        steps.push(Step::ReadOnlyRoot);
-    }
+    steps.append(&mut read_only);
     if let Some(flags) = propagation {
         steps.push(Step::RootPropagation(flags));
     }
@@ -197,6 +196,24 @@ fn maps(maps: &Option<Vec<oci::LinuxIdMapping>>) -> Vec<IdMap> {
         count: m.size(),
     };
     maps.iter().flatten().map(map).collect()
+}
+
+/// What becomes read-only last, when nothing has to be made in it any more: the root, and
+/// overlays, in which later mounts may need a mount point.
+fn read_only_mounts(spec: &Spec, mounts: &mut [Mount]) -> Vec<Step> {
+    let root = spec.root().as_ref().and_then(oci::Root::readonly);
+    let mut steps = Vec::new();
+    for mount in mounts.iter_mut().filter(|m| m.target != "/") {
+        let overlay = matches!(mount.source, Source::Overlay(_));
+        if overlay && mount.set & mounts::RDONLY != 0 {
+            mount.set &= !mounts::RDONLY;
+            steps.push(Step::ReadOnlyMount(mount.target.clone()));
+        }
+    }
+    if root.unwrap_or(false) {
+        steps.push(Step::ReadOnlyMount("/".to_owned()));
+    }
+    steps
 }
 
 /// An overlay on `/` makes the root file system; without one it is the root's directory.

@@ -6,6 +6,8 @@
 mod lower;
 mod mounts;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -96,8 +98,8 @@ pub enum Step {
     Mask(String),
     /// Make a path read-only.
     ReadOnly(String),
-    /// Make the root read-only.
-    ReadOnlyRoot,
+    /// Make what is mounted at a path read-only (`/` for the root), not what is mounted below.
+    ReadOnlyMount(String),
     /// Set the propagation of the root.
     RootPropagation(u64),
 }
@@ -284,7 +286,7 @@ impl fmt::Display for Step {
             Self::Sysctl(name, value) => write!(f, "set the kernel parameter {name} to {value}"),
             Self::Mask(path) => write!(f, "mask {path}"),
             Self::ReadOnly(path) => write!(f, "make {path} read-only"),
-            Self::ReadOnlyRoot => f.write_str("make the root file system read-only"),
+            Self::ReadOnlyMount(path) => write!(f, "make the mount at {path} read-only"),
             Self::RootPropagation(_) => f.write_str("set the propagation of the root"),
         }
     }

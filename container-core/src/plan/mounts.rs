@@ -5,7 +5,7 @@ use oci_spec::runtime as oci;
 use super::{Mount, Overlay, Source};
 
 // include/uapi/linux/mount.h, struct mount_attr since 5.12.
-const RDONLY: u64 = 0x1;
+pub(super) const RDONLY: u64 = 0x1;
 const NOSUID: u64 = 0x2;
 const NODEV: u64 = 0x4;
 const NOEXEC: u64 = 0x8;
@@ -68,9 +68,11 @@ fn attribute(word: &str) -> Option<(u64, u64, bool)> {
     Some((set, clear, recursive))
 }
 
-/// Lowers one mount of the specification.
-pub(super) fn lower(mount: &oci::Mount, foreign: bool) -> Mount {
-    let target = mount.destination().to_string_lossy().into_owned();
+/// Lowers one mount of the specification, as a caller's.
+pub(super) fn lower(mount: &oci::Mount) -> Mount {
+    // Without a slash at the end, `//` and `/./`.
+    let target: std::path::PathBuf = mount.destination().components().collect();
+    let target = target.to_string_lossy().into_owned();
     let fstype = mount.typ().clone().unwrap_or_default();
     let source = mount
         .source()
@@ -114,7 +116,7 @@ pub(super) fn lower(mount: &oci::Mount, foreign: bool) -> Mount {
         clear,
         recursive,
         propagation: prop,
-        foreign,
+        foreign: true,
     }
 }
 
@@ -176,7 +178,7 @@ mod tests {
             .set_destination("/t".into())
             .set_typ(Some("tmpfs".into()))
             .set_options(Some(options.iter().map(|s| (*s).to_owned()).collect()));
-        lower(&mount, false)
+        lower(&mount)
     }
 
     #[test]

@@ -293,10 +293,10 @@ pub(super) fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::process::chdir("/")?)
 }
 
-/// Makes the root mount itself read-only.
-pub(super) fn read_only_root() -> io::Result<()> {
-    let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    sys::mount_setattr(root.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)
+/// Makes the mount at a path read-only, without those below.
+pub(super) fn read_only_mount(root: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    let at = resolve::open(root, path, OFlags::PATH, Links::Refuse)?;
+    sys::mount_setattr(at.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)
 }
 
 /// Sets the propagation of the root, `MS_REC` included.

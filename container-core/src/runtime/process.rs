@@ -172,8 +172,9 @@ fn become_user(process: &Process, identity: &Identity) -> Result<(), Fault> {
     sys::keep_capabilities().map_err(Fault::at("keep capabilities"))?;
     let groups: Vec<_> = identity.groups.iter().map(|g| Gid::from_raw(*g)).collect();
     match nix::unistd::setgroups(&groups) {
-        // A user namespace without /etc/subgid may not change groups (user_namespaces(7)).
-        Err(nix::errno::Errno::EPERM) if groups.iter().all(|g| g.as_raw() == identity.gid) => {}
+        // A user namespace without /etc/subgid may not change groups (user_namespaces(7)): a
+        // failure only for groups that the caller wants.
+        Err(nix::errno::Errno::EPERM) if !wants_groups(&process.user) => {}
         result => result.map_err(Fault::at("set the supplementary groups"))?,
     }
     let gid = Gid::from_raw(identity.gid);
@@ -181,6 +182,13 @@ fn become_user(process: &Process, identity: &Identity) -> Result<(), Fault> {
     let uid = Uid::from_raw(identity.uid);
     nix::unistd::setresuid(uid, uid, uid).map_err(|e| id_fault("user", identity.uid, e))?;
     sys::set_capabilities(sets).map_err(Fault::at("set the capabilities"))
+}
+
+fn wants_groups(user: &User) -> bool {
+    match user {
+        User::Numeric { groups, .. } => !groups.is_empty(),
+        User::Lookup { groups, .. } => !groups.is_empty(),
+    }
 }
 
 fn id_fault(kind: &str, id: u32, error: nix::errno::Errno) -> Fault {

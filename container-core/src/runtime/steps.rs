@@ -85,7 +85,7 @@ fn one(
         Step::Sysctl(name, value) => sysctl(state.root()?, name, value),
         Step::Mask(path) => mount::mask(state.root()?, path),
         Step::ReadOnly(path) => mount::read_only(state.root()?, path),
-        Step::ReadOnlyRoot => mount::read_only_root(),
+        Step::ReadOnlyMount(path) => mount::read_only_mount(state.root()?, path),
     }
 }
 

@@ -102,11 +102,14 @@ fn unmasked(request: &Request) -> bool {
     request.privileged || request.unmask_system_paths
 }
 
-pub(super) fn masked_paths(request: &Request) -> Vec<String> {
-    if unmasked(request) {
+pub(super) fn masked_paths(input: &Input<'_>) -> Vec<String> {
+    if unmasked(input.request) {
         return Vec::new();
     }
-    MASKED.iter().map(|s| (*s).to_owned()).collect()
+    let fixed = MASKED.iter().map(|s| (*s).to_owned());
+    fixed
+        .chain(input.host.thermal_throttle.iter().cloned())
+        .collect()
 }
 
 pub(super) fn readonly_paths(request: &Request) -> Vec<String> {
@@ -116,53 +119,58 @@ pub(super) fn readonly_paths(request: &Request) -> Vec<String> {
     READ_ONLY.iter().map(|s| (*s).to_owned()).collect()
 }
 
-/// Docker's rules: `ALL` first, then single ones; what is dropped stays dropped unless added.
+/// Docker's rules (moby `caps.TweakCapabilities`): `ALL` added is all but what is dropped by
+/// name, else `ALL` dropped is what is added by name, else what is dropped leaves the defaults
+/// and what is added comes back. Unlike there, a privileged container loses what is dropped.
 pub(super) fn capabilities(
     input: &Input<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<HashSet<Capability>> {
     let request = input.request;
     let had = |c: &Capability| input.host.capabilities & capability_bit(*c) != 0;
-    let mut set: HashSet<Capability> = if request.privileged {
-        ALL_CAPABILITIES.into()
+    let (add_all, added) = named("cap_add", &request.cap_add)?;
+    let (drop_all, dropped) = named("cap_drop", &request.cap_drop)?;
+    let wants_all = add_all || (request.privileged && !drop_all);
+    let set: HashSet<Capability> = if add_all {
+        &HashSet::from(ALL_CAPABILITIES) - &dropped
     } else {
-        DEFAULT_CAPABILITIES.into()
-    };
-    let is_all = |name: &String| name.eq_ignore_ascii_case("ALL");
-    if request.cap_drop.iter().any(is_all) {
-        set.clear();
-    }
-    if request.cap_add.iter().any(is_all) {
-        set = ALL_CAPABILITIES.into();
-    }
-    for name in request.cap_drop.iter().filter(|n| !is_all(n)) {
-        set.remove(&parse("cap_drop", name)?);
-    }
-    for name in request.cap_add.iter().filter(|n| !is_all(n)) {
-        let capability = parse("cap_add", name)?;
-        if !had(&capability) {
+        let missing = |name: &&String| parse("cap_add", name).is_ok_and(|c| !had(&c));
+        if let Some(name) = request.cap_add.iter().find(missing) {
             return Err(Error::Setting {
                 setting: "cap_add",
                 value: name.clone(),
                 reason: "this process does not have the capability, so it cannot grant it".into(),
             });
         }
-        set.insert(capability);
-    }
-    let mut missing: Vec<_> = set
-        .iter()
-        .filter(|c| !had(c))
-        .map(ToString::to_string)
-        .collect();
-    if !missing.is_empty() && (request.privileged || request.cap_add.iter().any(is_all)) {
+        let basis = if drop_all {
+            HashSet::new()
+        } else if request.privileged {
+            ALL_CAPABILITIES.into()
+        } else {
+            DEFAULT_CAPABILITIES.into()
+        };
+        &(&basis - &dropped) | &added
+    };
+    let (set, missing): (HashSet<_>, HashSet<_>) = set.into_iter().partition(had);
+    if wants_all && !missing.is_empty() {
+        let mut missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
         missing.sort();
         warnings.push(format!(
             "all capabilities were asked for, but this host does not have {}",
             missing.join(", ")
         ));
     }
-    set.retain(had);
     Ok(set)
+}
+
+/// Is `ALL` among the names, and which others are.
+fn named(setting: &'static str, names: &[String]) -> Result<(bool, HashSet<Capability>)> {
+    let is_all = |name: &&String| name.eq_ignore_ascii_case("ALL");
+    let others = names.iter().filter(|name| !is_all(name));
+    let set = others
+        .map(|name| parse(setting, name))
+        .collect::<Result<_>>()?;
+    Ok((names.iter().any(|name| is_all(&name)), set))
 }
 
 fn parse(setting: &'static str, name: &str) -> Result<Capability> {
@@ -198,6 +206,19 @@ pub(super) fn seccomp(
     })
 }
 
+/// One device a path: the last, so that a request's comes before those of all the host.
+pub(super) fn distinct_devices<'a>(
+    input: &Input<'a>,
+) -> impl Iterator<Item = &'a super::HostDevice> + use<'a> {
+    let devices = input.devices;
+    let again = |at: usize, path: &str| devices[at + 1..].iter().any(|d| d.path == path);
+    devices
+        .iter()
+        .enumerate()
+        .filter(move |(at, device)| !again(*at, &device.path))
+        .map(|(_, device)| device)
+}
+
 pub(super) fn devices(input: &Input<'_>) -> Vec<LinuxDevice> {
     let device = |d: &super::HostDevice| {
         let mut device = LinuxDevice::default();
@@ -218,5 +239,5 @@ pub(super) fn devices(input: &Input<'_>) -> Vec<LinuxDevice> {
     if input.host.rootless {
         return Vec::new();
     }
-    input.devices.iter().map(device).collect()
+    distinct_devices(input).map(device).collect()
 }

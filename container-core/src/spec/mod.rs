@@ -3,21 +3,25 @@
 
 mod confinement;
 mod mounts;
+mod namespaces;
 mod process;
 mod resources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::image;
-use oci_spec::runtime as oci;
-use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Root, Spec};
+use oci_spec::runtime::{Linux, Root, Spec};
 
+use crate::cgroup::CgroupPath;
 use crate::error::{Error, Result};
-use crate::request::{IdMap, NamespaceMode, Network, Request, UserNamespace};
+use crate::request::{NamespaceMode, Request, UserNamespace};
 use crate::seccomp::Arch;
 
 pub use mounts::EtcFiles;
+pub(crate) use namespaces::hostname;
 pub(crate) use process::exec as compile_exec;
 pub(crate) use process::signal_number;
 
@@ -59,8 +63,16 @@ pub struct HostFacts {
     pub kernel: (u32, u32),
     /// The machine has the unified cgroup hierarchy.
     pub cgroup_v2: bool,
-    /// Processors that are online.
-    pub cpus: u32,
+    /// The machine's name.
+    pub hostname: String,
+    /// Processors in use, in the list format of cpuset(7): `0-3`. Empty when unknown.
+    pub cpus: String,
+    /// `/dev/mqueue` is there.
+    pub mqueue: bool,
+    /// The engine's own `oom_score_adj`, which children inherit.
+    pub oom_score_adj: i32,
+    /// Directories of `/sys` that tell how hot each processor is, and with that what others do.
+    pub thermal_throttle: Vec<String>,
 }
 
 /// A device of the host, as stat(2) described it.
@@ -123,24 +135,25 @@ pub struct Compiled {
 pub fn compile(input: &Input<'_>) -> Result<Compiled> {
     let request = input.request;
     let mut warnings = Vec::new();
+    namespaces::check(request)?;
     let capabilities = confinement::capabilities(input, &mut warnings)?;
     let process = process::compile(input, &capabilities)?;
 
     let mut linux = Linux::default();
     linux
-        .set_namespaces(Some(namespaces(request)))
+        .set_namespaces(Some(namespaces::compile(request)))
         .set_resources(Some(resources::compile(input)?))
         .set_cgroups_path(Some(cgroup_path(input)?))
         .set_devices(Some(confinement::devices(input)))
         .set_seccomp(confinement::seccomp(input, &capabilities)?)
-        .set_masked_paths(Some(confinement::masked_paths(request)))
+        .set_masked_paths(Some(confinement::masked_paths(input)))
         .set_readonly_paths(Some(confinement::readonly_paths(request)))
         .set_rootfs_propagation(mounts::root_propagation(request))
-        .set_sysctl(sysctls(request, input.host)?);
+        .set_sysctl(namespaces::sysctls(input)?);
     if let UserNamespace::Mapped { uids, gids } = &request.userns {
         linux
-            .set_uid_mappings(Some(id_maps(uids)?))
-            .set_gid_mappings(Some(id_maps(gids)?));
+            .set_uid_mappings(Some(namespaces::id_maps(uids)?))
+            .set_gid_mappings(Some(namespaces::id_maps(gids)?));
     }
 
     let mut root = Root::default();
@@ -151,7 +164,10 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
         .set_root(Some(root))
         .set_mounts(Some(mounts::compile(input)?))
         .set_process(Some(process))
-        .set_hostname((request.uts == NamespaceMode::Private).then(|| hostname(request, input.id)))
+        .set_hostname(
+            (request.uts == NamespaceMode::Private)
+                .then(|| hostname(request, input.id, input.host)),
+        )
         .set_domainname(request.domainname.clone())
         .set_annotations(
             (!request.annotations.is_empty())
@@ -161,126 +177,17 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
     Ok(Compiled { spec, warnings })
 }
 
-/// The host name: as asked, or the first twelve digits of the id.
-pub(crate) fn hostname(request: &Request, id: &str) -> String {
-    request
-        .hostname
-        .clone()
-        .unwrap_or_else(|| id.chars().take(12).collect())
-}
-
-fn namespaces(request: &Request) -> Vec<LinuxNamespace> {
-    let private = |mode| mode == NamespaceMode::Private;
-    let wanted = [
-        (LinuxNamespaceType::Mount, true),
-        (LinuxNamespaceType::Pid, private(request.pid)),
-        (LinuxNamespaceType::Uts, private(request.uts)),
-        (LinuxNamespaceType::Ipc, private(request.ipc)),
-        (LinuxNamespaceType::Cgroup, private(request.cgroupns)),
-        (
-            LinuxNamespaceType::Network,
-            request.network == Network::None,
-        ),
-        (
-            LinuxNamespaceType::User,
-            request.userns != UserNamespace::Host,
-        ),
-    ];
-    wanted
-        .into_iter()
-        .filter(|(_, wanted)| *wanted)
-        .map(|(typ, _)| {
-            let mut namespace = LinuxNamespace::default();
-            namespace.set_typ(typ);
-            namespace
-        })
-        .collect()
-}
-
-fn id_maps(maps: &[IdMap]) -> Result<Vec<oci::LinuxIdMapping>> {
-    let one = |m: &IdMap| {
-        oci::LinuxIdMappingBuilder::default()
-            .container_id(m.inside)
-            .host_id(m.outside)
-            .size(m.count)
-            .build()
-            .map_err(|e| Error::Setting {
-                setting: "userns",
-                value: format!("{m:?}"),
-                reason: e.to_string(),
-            })
-    };
-    maps.iter().map(one).collect()
-}
-
 /// The container's cgroup, relative to the hierarchy's root.
 fn cgroup_path(input: &Input<'_>) -> Result<PathBuf> {
     let parent = input
         .request
         .cgroup_parent
         .as_deref()
-        .unwrap_or("mini-docker");
-    let relative = parent.trim_matches('/');
-    if relative.is_empty() || relative.split('/').any(|c| matches!(c, "" | "." | "..")) {
-        return Err(Error::Setting {
-            setting: "cgroup_parent",
-            value: parent.to_owned(),
-            reason: "must be the path of a cgroup without empty, . or .. parts".into(),
-        });
-    }
-    Ok(PathBuf::from(format!("/{relative}/{}", input.id)))
-}
-
-/// Parameters that belong to a namespace (docker/cli and runc accept the same).
-fn sysctls(request: &Request, host: &HostFacts) -> Result<Option<HashMap<String, String>>> {
-    const IPC: [&str; 8] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
-    for (name, value) in &request.sysctls {
-        let dotted = name.replace('/', ".");
-        let (known, private) = if IPC.contains(&&*dotted) || dotted.starts_with("fs.mqueue.") {
-            (true, request.ipc == NamespaceMode::Private)
-        } else if dotted.starts_with("net.") {
-            (true, request.network == Network::None)
-        } else {
-            (false, false)
-        };
-        let clean = !dotted.split('.').any(|part| part.is_empty());
-        if !(known && private && clean) {
-            return Err(Error::Setting {
-                setting: "sysctl",
-                value: format!("{name}={value}"),
-                reason: if known && clean {
-                    "the container shares the namespace it belongs to with the host".into()
-                } else {
-                    "it does not belong to a namespace of the container".into()
-                },
-            });
-        }
-    }
-    let mut map = HashMap::new();
-    if request.network == Network::None {
-        // A network of its own has no privileged ports to guard, and ping needs no capability.
-        map.insert(
-            "net.ipv4.ip_unprivileged_port_start".to_owned(),
-            "0".to_owned(),
-        );
-        // The range has to be of ids that the user namespace has.
-        if !host.rootless && request.userns == UserNamespace::Host {
-            map.insert(
-                "net.ipv4.ping_group_range".to_owned(),
-                "0 2147483647".to_owned(),
-            );
-        }
-    }
-    let given = request.sysctls.iter();
-    map.extend(given.map(|(k, v)| (k.replace('/', "."), v.clone())));
-    Ok((!map.is_empty()).then_some(map))
+        .filter(|p| !p.is_empty());
+    let path = CgroupPath::container(parent.map(Path::new), input.id);
+    path.map(PathBuf::from).map_err(|e| Error::Setting {
+        setting: "cgroup_parent",
+        value: parent.unwrap_or_default().to_owned(),
+        reason: e.to_string(),
+    })
 }

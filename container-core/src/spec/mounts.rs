@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
+use super::confinement::distinct_devices;
 use super::{Input, Rootfs};
 use crate::error::{Error, Result};
 use crate::plan;
-use crate::request::{self, MountSource, NamespaceMode, Network, Request};
+use crate::request::{self, MountSource, NamespaceMode, Network, Request, UserNamespace};
 
 /// Files written for one container, mounted over the image's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,10 @@ fn overlay(target: &str, lower: &[PathBuf], upper: &Path, work: &Path, input: &I
     if input.request.auto_remove {
         options.push("volatile");
     }
+    // `/` is what the specification's root says; others are mounts like any.
+    if input.request.read_only && target != "/" {
+        options.push("ro");
+    }
     mount(target, "overlay", "overlay", &options)
 }
 
@@ -84,7 +89,7 @@ pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
     mounts.extend(own(input));
     // A user namespace cannot make device nodes; the host's are bound.
     if input.host.rootless {
-        for device in input.devices {
+        for device in distinct_devices(input) {
             let host = device.host.to_string_lossy();
             mounts.push(mount(&device.path, "bind", &host, &["bind", "rprivate"]));
         }
@@ -103,7 +108,16 @@ pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
         }
     }
     callers.sort_by_key(|m| m.destination().components().count());
-    mounts.retain(|m| !callers.iter().any(|c| c.destination() == m.destination()));
+    let replaced = |own: &Mount| {
+        let own = own.destination();
+        // With /dev all that would lie in ours goes, as in Docker.
+        let in_dev = |c: &Path| c == Path::new("/dev") && own.starts_with(c);
+        callers
+            .iter()
+            .map(Mount::destination)
+            .any(|c| c == own || in_dev(c))
+    };
+    mounts.retain(|own| !replaced(own));
     mounts.extend(callers);
     Ok(mounts)
 }
@@ -123,82 +137,92 @@ fn root(input: &Input<'_>) -> Vec<Mount> {
     }
 }
 
+const PLAIN: [&str; 3] = ["nosuid", "noexec", "nodev"];
+
+fn plain<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    PLAIN.iter().chain(more).copied().collect()
+}
+
 fn own(input: &Input<'_>) -> Vec<Mount> {
     let (request, host) = (input.request, input.host);
-    let private = |mode| mode == NamespaceMode::Private;
-    let plain = ["nosuid", "noexec", "nodev"];
-    let with = |more: &[&'static str]| -> Vec<&'static str> {
-        plain.iter().chain(more).copied().collect()
-    };
-    let read_only: &[&'static str] = if request.privileged { &[] } else { &["ro"] };
+    let read_only: &[&str] = if request.privileged { &[] } else { &["ro"] };
 
     // A user namespace may only show what it owns; the rest is bound from outside.
-    let proc = if host.rootless && !private(request.pid) {
-        mount("/proc", "bind", "/proc", &with(&["rbind", "rprivate"]))
+    let proc = if host.rootless && request.pid == NamespaceMode::Host {
+        mount("/proc", "bind", "/proc", &plain(&["rbind", "rprivate"]))
     } else {
-        mount("/proc", "proc", "proc", &plain)
+        mount("/proc", "proc", "proc", &PLAIN)
     };
     let sys = if host.rootless && request.network == Network::Host {
         let recursive = if request.privileged { "rrw" } else { "rro" };
-        mount(
-            "/sys",
-            "bind",
-            "/sys",
-            &with(&["rbind", "rprivate", recursive]),
-        )
+        let options = plain(&["rbind", "rprivate", recursive]);
+        mount("/sys", "bind", "/sys", &options)
     } else {
-        mount("/sys", "sysfs", "sysfs", &with(read_only))
+        mount("/sys", "sysfs", "sysfs", &plain(read_only))
     };
-    let mut pts = vec![
+    let dev = ["nosuid", "strictatime", "mode=755", "size=65536k"];
+    let mut mounts = vec![
+        proc,
+        mount("/dev", "tmpfs", "tmpfs", &dev),
+        mount("/dev/pts", "devpts", "devpts", &terminals(input)),
+        sys,
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &plain(read_only)),
+    ];
+    mounts.extend(ipc(input));
+    let mut options = vec!["rbind", "rprivate"];
+    // They are the root file system's to the container.
+    if request.read_only {
+        options.push("ro");
+    }
+    for (target, source) in [
+        ("/etc/resolv.conf", &input.etc.resolv_conf),
+        ("/etc/hostname", &input.etc.hostname),
+        ("/etc/hosts", &input.etc.hosts),
+    ] {
+        mounts.push(mount(target, "bind", &source.to_string_lossy(), &options));
+    }
+    mounts
+}
+
+/// Options of devpts: terminals belong to the group tty, number 5 everywhere, if there is one.
+fn terminals(input: &Input<'_>) -> Vec<&'static str> {
+    const TTY: u32 = 5;
+    let mut options = vec![
         "nosuid",
         "noexec",
         "newinstance",
         "ptmxmode=0666",
         "mode=0620",
     ];
-    if !host.rootless || host.many_ids {
-        pts.push("gid=5");
+    let there = match &input.request.userns {
+        UserNamespace::Host => !input.host.rootless || input.host.many_ids,
+        UserNamespace::Mapped { gids, .. } => gids
+            .iter()
+            .any(|m| (m.inside..m.inside.saturating_add(m.count)).contains(&TTY)),
+    };
+    if there {
+        options.push("gid=5");
     }
-    let size = format!("size={}", request.shm_size.unwrap_or(DEFAULT_SHM_SIZE));
-    let (shm, mqueue) = if private(request.ipc) {
-        let options = [&plain[..], &["mode=1777", &size]].concat();
-        (
-            mount("/dev/shm", "tmpfs", "shm", &options),
-            mount("/dev/mqueue", "mqueue", "mqueue", &plain),
-        )
-    } else {
-        let bind = with(&["rbind", "rprivate"]);
-        (
-            mount("/dev/shm", "bind", "/dev/shm", &bind),
-            mount("/dev/mqueue", "bind", "/dev/mqueue", &bind),
-        )
-    };
-    let file = |target, source: &Path| {
-        let source = source.to_string_lossy();
-        let options: &[_] = if request.read_only {
-            &["rbind", "rprivate", "ro"]
-        } else {
-            &["rbind", "rprivate"]
-        };
-        mount(target, "bind", &source, options)
-    };
-    vec![
-        proc,
-        mount(
-            "/dev",
-            "tmpfs",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
-        mount("/dev/pts", "devpts", "devpts", &pts),
-        sys,
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &with(read_only)),
-        mqueue,
-        shm,
-        file("/etc/resolv.conf", &input.etc.resolv_conf),
-        file("/etc/hostname", &input.etc.hostname),
-        file("/etc/hosts", &input.etc.hosts),
-    ]
+    options
+}
+
+/// What shows System V and POSIX IPC.
+fn ipc(input: &Input<'_>) -> Vec<Mount> {
+    let (request, host) = (input.request, input.host);
+    let bind = |target| mount(target, "bind", target, &plain(&["rbind", "rprivate"]));
+    let mqueue = mount("/dev/mqueue", "mqueue", "mqueue", &PLAIN);
+    match (request.ipc, host.rootless) {
+        (NamespaceMode::Private, _) => {
+            let size = request.shm_size.filter(|n| *n != 0);
+            let size = format!("size={}", size.unwrap_or(DEFAULT_SHM_SIZE));
+            let shm = mount("/dev/shm", "tmpfs", "shm", &plain(&["mode=1777", &size]));
+            vec![mqueue, shm]
+        }
+        (NamespaceMode::Host, false) => vec![mqueue, bind("/dev/shm")],
+        // The host's queues can only be bound, if the host shows them.
+        (NamespaceMode::Host, true) if host.mqueue => vec![bind("/dev/mqueue"), bind("/dev/shm")],
+        (NamespaceMode::Host, true) => vec![bind("/dev/shm")],
+    }
 }
 
 fn wrong(value: impl ToString, reason: impl Into<String>) -> Error {
@@ -244,7 +268,9 @@ fn callers_mount(mount: &request::Mount) -> Result<Mount> {
         }
         MountSource::Tmpfs { options: given } => {
             options.extend(["nosuid", "nodev", "noexec"].map(str::to_owned));
-            options.extend(given.iter().cloned());
+            for option in given {
+                options.push(tmpfs_option(option)?);
+            }
             if mount.read_only {
                 options.push("ro".to_owned());
             }
@@ -258,6 +284,52 @@ fn callers_mount(mount: &request::Mount) -> Result<Mount> {
         .set_source(Some(source.into()))
         .set_options(Some(options));
     Ok(compiled)
+}
+
+/// Docker's list, so that no option turns the mount into another kind.
+fn tmpfs_option(option: &str) -> Result<String> {
+    const FLAGS: [&str; 18] = [
+        "defaults",
+        "ro",
+        "rw",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "exec",
+        "noexec",
+        "sync",
+        "async",
+        "dirsync",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "strictatime",
+    ];
+    const VALUES: [&str; 7] = [
+        "size",
+        "mode",
+        "uid",
+        "gid",
+        "nr_inodes",
+        "nr_blocks",
+        "mpol",
+    ];
+    let known = match option.split_once('=') {
+        Some((key, value)) => !value.is_empty() && VALUES.contains(&key),
+        None => FLAGS.contains(&option),
+    };
+    if known {
+        Ok(option.to_owned())
+    } else {
+        Err(Error::Setting {
+            setting: "tmpfs",
+            value: option.to_owned(),
+            reason: "invalid tmpfs option (see tmpfs(5))".into(),
+        })
+    }
 }
 
 /// An absolute path without `.`, `..` and double slashes, which is not `/` nor `/proc`.

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 
 use oci_spec::runtime::{
-    Capability, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User,
+    BoxBuilder, Capability, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, User,
 };
 
 use super::Input;
 use crate::error::{Error, Result};
 use crate::exec::ExecRequest;
 use crate::plan;
+use crate::request::{Request, Ulimit};
 
 /// Where commands are looked for when neither image nor caller says.
 pub(crate) const DEFAULT_PATH: &str =
@@ -19,10 +21,7 @@ pub(super) fn compile(input: &Input<'_>, capabilities: &HashSet<Capability>) -> 
     let request = input.request;
     let config = input.config;
     let mut user = User::default();
-    let name = request
-        .user
-        .clone()
-        .or_else(|| config.and_then(|c| c.user().clone()));
+    let name = given(&request.user).or_else(|| config.and_then(|c| c.user().clone()));
     // Looked up where the program will run, in the container's own /etc/passwd.
     user.set_username(Some(name.unwrap_or_default()));
 
@@ -36,7 +35,7 @@ pub(super) fn compile(input: &Input<'_>, capabilities: &HashSet<Capability>) -> 
     let mut process = Process::default();
     process
         .set_terminal(Some(request.tty))
-        .set_console_size(None)
+        .set_console_size(console_size(request))
         .set_user(user)
         .set_args(Some(args(input)?))
         .set_env(Some(env(input)?))
@@ -46,6 +45,19 @@ pub(super) fn compile(input: &Input<'_>, capabilities: &HashSet<Capability>) -> 
         .set_no_new_privileges(Some(request.no_new_privileges))
         .set_oom_score_adj(oom_score_adj(input)?);
     Ok(process)
+}
+
+/// An empty word is none, as in Docker's flags.
+fn given(word: &Option<String>) -> Option<String> {
+    word.clone().filter(|w| !w.is_empty())
+}
+
+/// The size that a terminal has at the start.
+fn console_size(request: &Request) -> Option<oci_spec::runtime::Box> {
+    let (rows, columns) = request.console_size.filter(|_| request.tty)?;
+    let size = BoxBuilder::default().height(rows).width(columns);
+    // It cannot fail: both are given.
+    size.build().ok()
 }
 
 /// Docker's table of ENTRYPOINT and CMD (Dockerfile reference, "Understand how CMD and
@@ -66,7 +78,7 @@ fn args(input: &Input<'_>) -> Result<Vec<String>> {
     if args.is_empty() && config.is_none() {
         args.push("/bin/sh".to_owned());
     }
-    if args.first().is_none_or(String::is_empty) {
+    if args.is_empty() {
         return Err(Error::Setting {
             setting: "args",
             value: request.image.clone(),
@@ -106,7 +118,10 @@ fn env(input: &Input<'_>) -> Result<Vec<String>> {
     let request = input.request;
     let mut env = vec![
         format!("PATH={DEFAULT_PATH}"),
-        format!("HOSTNAME={}", super::hostname(request, input.id)),
+        format!(
+            "HOSTNAME={}",
+            super::hostname(request, input.id, input.host)
+        ),
     ];
     if request.tty {
         env.push("TERM=xterm".to_owned());
@@ -137,10 +152,7 @@ fn workdir(input: &Input<'_>) -> Result<String> {
             .and_then(|c| c.working_dir().clone())
             .filter(|d| !d.is_empty())
     };
-    let dir = input
-        .request
-        .workdir
-        .clone()
+    let dir = given(&input.request.workdir)
         .or_else(image)
         .unwrap_or_else(|| "/".to_owned());
     if !dir.starts_with('/') || dir.contains('\0') {
@@ -155,7 +167,7 @@ fn workdir(input: &Input<'_>) -> Result<String> {
 
 fn rlimits(input: &Input<'_>) -> Result<Vec<PosixRlimit>> {
     use PosixRlimitType as T;
-    let one = |limit: &crate::request::Ulimit| {
+    let one = |limit: &Ulimit| {
         let wrong = |reason: String| Error::Setting {
             setting: "ulimit",
             value: format!("{}={}:{}", limit.name, limit.soft, limit.hard),
@@ -194,7 +206,14 @@ fn rlimits(input: &Input<'_>) -> Result<Vec<PosixRlimit>> {
             .build()
             .map_err(|e| wrong(e.to_string()))
     };
-    input.request.ulimits.iter().map(one).collect()
+    // Of two for the same limit the later one counts: set in order, a hard limit could only fall.
+    let all = &input.request.ulimits;
+    let again = |at: usize, name: &str| all[at + 1..].iter().any(|l| l.name == name);
+    all.iter()
+        .enumerate()
+        .filter(|(at, limit)| !again(*at, &limit.name))
+        .map(|(_, limit)| one(limit))
+        .collect()
 }
 
 fn oom_score_adj(input: &Input<'_>) -> Result<Option<i32>> {
@@ -204,6 +223,8 @@ fn oom_score_adj(input: &Input<'_>) -> Result<Option<i32>> {
             value: n.to_string(),
             reason: "must lie between -1000 and 1000".into(),
         }),
+        // What protects the engine from the OOM killer is not for its containers.
+        None if input.host.oom_score_adj < 0 => Ok(Some(0)),
         n => Ok(n),
     }
 }
@@ -218,10 +239,14 @@ pub(crate) fn exec(base: &plan::Process, request: &ExecRequest) -> plan::Process
         process.cwd.clone_from(dir);
     }
     if let Some(user) = &request.user {
-        process.env.retain(|e| !e.starts_with("HOME="));
+        // The container's further groups are for every process of it, as in Docker.
+        let groups = match &process.user {
+            plan::User::Lookup { groups, .. } => groups.clone(),
+            plan::User::Numeric { groups, .. } => groups.iter().map(u32::to_string).collect(),
+        };
         process.user = plan::User::Lookup {
             user: user.clone(),
-            groups: Vec::new(),
+            groups,
         };
     }
     process

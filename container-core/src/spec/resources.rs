@@ -8,6 +8,7 @@ use oci_spec::runtime::{
 };
 
 use super::Input;
+use super::confinement::distinct_devices;
 use crate::cgroup::default_device_rules;
 use crate::error::{Error, Result};
 use crate::request::Limits;
@@ -15,6 +16,8 @@ use crate::request::Limits;
 /// What Docker refuses to go below.
 const MINIMUM_MEMORY: u64 = 6 << 20;
 const DEFAULT_PERIOD: u64 = 100_000;
+/// The kernel's bounds (kernel/sched/sched.h).
+const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
 fn wrong(setting: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
     Error::Setting {
@@ -29,7 +32,7 @@ pub(super) fn compile(input: &Input<'_>) -> Result<LinuxResources> {
     let mut resources = LinuxResources::default();
     resources
         .set_memory(memory(input)?)
-        .set_cpu(cpu(limits, input.host.cpus)?)
+        .set_cpu(cpu(input)?)
         .set_pids(pids(limits))
         .set_block_io(block_io(input)?)
         .set_devices(Some(devices(input)?));
@@ -38,6 +41,18 @@ pub(super) fn compile(input: &Input<'_>) -> Result<LinuxResources> {
 
 fn bytes(setting: &'static str, value: u64) -> Result<i64> {
     i64::try_from(value).map_err(|_| wrong(setting, value, "is more than 2^63 bytes"))
+}
+
+/// Docker's zero stands for "not set".
+fn set<T: Copy + Default + PartialEq>(limit: Option<T>) -> Option<T> {
+    limit.filter(|n| *n != T::default())
+}
+
+fn at_least_minimum(setting: &'static str, value: u64) -> Result<i64> {
+    if value < MINIMUM_MEMORY {
+        return Err(wrong(setting, value, "the minimum is 6 MiB"));
+    }
+    bytes(setting, value)
 }
 
 fn memory(input: &Input<'_>) -> Result<Option<LinuxMemory>> {
@@ -54,42 +69,22 @@ fn memory(input: &Input<'_>) -> Result<Option<LinuxMemory>> {
         }
     };
     let mut memory = LinuxMemory::default();
-    if let Some(limit) = limits.memory {
-        if limit < MINIMUM_MEMORY {
-            return Err(wrong("memory", limit, "the minimum is 6 MiB"));
-        }
-        memory.set_limit(Some(bytes("memory", limit)?));
-    }
-    match (limits.memory_swap, limits.memory) {
-        (Some(-1), _) => _ = memory.set_swap(Some(-1)),
-        (Some(0), _) | (None, None) => {}
-        (Some(swap), None) => {
-            return Err(wrong("memory_swap", swap, "needs a memory limit beside it"));
-        }
-        (Some(swap), Some(limit)) => {
-            if u64::try_from(swap).unwrap_or(0) < limit {
-                return Err(wrong(
-                    "memory_swap",
-                    swap,
-                    "counts memory and swap together, so it cannot be less than the memory limit",
-                ));
-            }
-            memory.set_swap(Some(swap));
-        }
-        // Docker gives as much swap as memory when only memory is limited.
-        (None, Some(limit)) => {
-            memory.set_swap(Some(bytes("memory", limit.saturating_mul(2))?));
-        }
-    }
-    if let Some(reservation) = limits.memory_reservation {
-        if limits.memory.is_some_and(|limit| limit < reservation) {
+    let limit = set(limits.memory)
+        .map(|limit| at_least_minimum("memory", limit))
+        .transpose()?;
+    memory
+        .set_limit(limit)
+        .set_swap(swap(set(limits.memory_swap), limit)?);
+    if let Some(reservation) = set(limits.memory_reservation) {
+        let bytes = at_least_minimum("memory_reservation", reservation)?;
+        if limit.is_some_and(|limit| limit < bytes) {
             return Err(wrong(
                 "memory_reservation",
                 reservation,
                 "is more than the memory limit",
             ));
         }
-        memory.set_reservation(Some(bytes("memory_reservation", reservation)?));
+        memory.set_reservation(Some(bytes));
     }
     if let Some(swappiness) = limits.memory_swappiness {
         if swappiness > 100 {
@@ -109,10 +104,28 @@ fn memory(input: &Input<'_>) -> Result<Option<LinuxMemory>> {
     Ok((memory != LinuxMemory::default()).then_some(memory))
 }
 
-fn cpu(limits: &Limits, online: u32) -> Result<Option<LinuxCpu>> {
+/// Memory and swap together.
+fn swap(swap: Option<i64>, memory: Option<i64>) -> Result<Option<i64>> {
+    let wrong = |swap: i64, reason: &str| Err(wrong("memory_swap", swap, reason));
+    match (swap, memory) {
+        (Some(-1), _) => Ok(Some(-1)),
+        (Some(swap), None) => wrong(swap, "needs a memory limit beside it"),
+        (Some(swap), Some(limit)) if swap < limit => wrong(
+            swap,
+            "counts memory and swap together, so it cannot be less than the memory limit",
+        ),
+        (Some(swap), Some(_)) => Ok(Some(swap)),
+        // Docker gives as much swap as memory when only memory is limited.
+        (None, limit) => Ok(limit.map(|limit| limit.saturating_mul(2))),
+    }
+}
+
+fn cpu(input: &Input<'_>) -> Result<Option<LinuxCpu>> {
+    let limits = &input.request.limits;
+    let available = &input.host.cpus;
     let mut cpu = LinuxCpu::default();
-    if let Some(cpus) = limits.cpus {
-        if limits.cpu_quota.is_some() || limits.cpu_period.is_some() {
+    if let Some(cpus) = set(limits.cpus) {
+        if set(limits.cpu_quota).is_some() || set(limits.cpu_period).is_some() {
             return Err(wrong(
                 "cpus",
                 cpus,
@@ -120,9 +133,11 @@ fn cpu(limits: &Limits, online: u32) -> Result<Option<LinuxCpu>> {
             ));
         }
         let quota = (cpus * 100_000.0).round();
+        let count = ranges(available).map_or(0, |list| list.iter().map(|(a, b)| b - a + 1).sum());
+        let most = if count == 0 { 1e10 } else { count as f64 };
         // 1 ms in the kernel's units is the least that it accepts.
-        if !(1_000.0..=f64::from(online) * 100_000.0).contains(&quota) {
-            let reason = format!("must be from 0.01 to {online}, the number of processors");
+        if !(1_000.0..=most * 100_000.0).contains(&quota) {
+            let reason = format!("must be from 0.01 to {most}, the number of processors");
             return Err(wrong("cpus", cpus, reason));
         }
         #[expect(
@@ -132,7 +147,7 @@ fn cpu(limits: &Limits, online: u32) -> Result<Option<LinuxCpu>> {
         cpu.set_quota(Some(quota as i64))
             .set_period(Some(DEFAULT_PERIOD));
     }
-    if let Some(period) = limits.cpu_period {
+    if let Some(period) = set(limits.cpu_period) {
         if !(1_000..=1_000_000).contains(&period) {
             return Err(wrong(
                 "cpu_period",
@@ -142,38 +157,63 @@ fn cpu(limits: &Limits, online: u32) -> Result<Option<LinuxCpu>> {
         }
         cpu.set_period(Some(period));
     }
-    if let Some(quota) = limits.cpu_quota {
+    if let Some(quota) = set(limits.cpu_quota) {
         if (0..1_000).contains(&quota) {
             return Err(wrong("cpu_quota", quota, "must be at least 1000 µs"));
         }
         cpu.set_quota(Some(quota));
     }
-    if let Some(shares) = limits.cpu_shares.filter(|s| *s != 0) {
+    if let Some(shares) = set(limits.cpu_shares) {
+        if !SHARES.contains(&shares) {
+            return Err(wrong("cpu_shares", shares, "must lie between 2 and 262144"));
+        }
         cpu.set_shares(Some(shares));
     }
-    if let Some(list) = &limits.cpuset_cpus {
-        cpu.set_cpus(Some(set_list("cpuset_cpus", list)?));
+    let given = |list: &Option<String>| list.clone().filter(|list| !list.is_empty());
+    if let Some(list) = given(&limits.cpuset_cpus) {
+        cpu.set_cpus(Some(set_list("cpuset_cpus", list, available)?));
     }
-    if let Some(list) = &limits.cpuset_mems {
-        cpu.set_mems(Some(set_list("cpuset_mems", list)?));
+    if let Some(list) = given(&limits.cpuset_mems) {
+        cpu.set_mems(Some(set_list("cpuset_mems", list, "")?));
     }
     Ok((cpu != LinuxCpu::default()).then_some(cpu))
 }
 
-/// Checks the list format of cpuset(7): `0-4,9`.
-fn set_list(setting: &'static str, list: &str) -> Result<String> {
-    let number = |s: &str| s.parse::<u32>().ok();
-    let ok = |part: &str| match part.split_once('-') {
-        Some((from, to)) => number(from)
-            .zip(number(to))
-            .is_some_and(|(from, to)| from <= to),
-        None => number(part).is_some(),
+/// Reads the list format of cpuset(7), `0-4,9`, as first and last of each range.
+fn ranges(list: &str) -> Option<Vec<(u64, u64)>> {
+    let number = |s: &str| s.parse::<u32>().ok().map(u64::from);
+    let range = |part: &str| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        number(from).zip(number(to)).filter(|(from, to)| from <= to)
     };
-    if list.split(',').all(|part| ok(part.trim())) {
-        Ok(list.to_owned())
-    } else {
-        Err(wrong(setting, list, "must be numbers and ranges, as 0-2,4"))
+    list.split(',').map(|part| range(part.trim())).collect()
+}
+
+/// Whether a range lies within sorted ones.
+fn covers(there: &[(u64, u64)], (mut from, to): (u64, u64)) -> bool {
+    for (first, last) in there {
+        if *first <= from && from <= *last {
+            if to <= *last {
+                return true;
+            }
+            from = last + 1;
+        }
     }
+    false
+}
+
+/// Checks a list, and where it is known what is available, that it asks for nothing else.
+fn set_list(setting: &'static str, list: String, available: &str) -> Result<String> {
+    let Some(wanted) = ranges(&list) else {
+        let reason = "must be numbers and ranges, as 0-2,4";
+        return Err(wrong(setting, list, reason));
+    };
+    let lacks = |there: Vec<_>| !wanted.iter().all(|range| covers(&there, *range));
+    if ranges(available).is_some_and(lacks) {
+        let reason = format!("not all of them are there: available are {available}");
+        return Err(wrong(setting, list, reason));
+    }
+    Ok(list)
 }
 
 fn pids(limits: &Limits) -> Option<LinuxPids> {
@@ -230,7 +270,7 @@ fn devices(input: &Input<'_>) -> Result<Vec<LinuxDeviceCgroup>> {
         return Ok(vec![all]);
     }
     let mut rules = default_device_rules();
-    for device in input.devices {
+    for device in distinct_devices(input) {
         let mut rule = LinuxDeviceCgroup::default();
         rule.set_allow(true)
             .set_typ(Some(if device.block {

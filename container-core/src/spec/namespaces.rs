@@ -1,0 +1,166 @@
+//! Which namespaces a container has of its own, and what is set in them.
+
+use std::collections::HashMap;
+
+use oci_spec::runtime::{
+    LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType,
+};
+
+use super::{HostFacts, Input};
+use crate::error::{Error, Result};
+use crate::request::{IdMap, NamespaceMode, Network, Request, UserNamespace};
+
+/// `HOST_NAME_MAX` of limits.h.
+const MAX_NAME: usize = 64;
+
+fn wrong(setting: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
+    Error::Setting {
+        setting,
+        value: value.to_string(),
+        reason: reason.into(),
+    }
+}
+
+/// The host name: as asked, the machine's where the container shares its network (as Docker has
+/// it) or its UTS namespace, or the first twelve digits of the id.
+pub(crate) fn hostname(request: &Request, id: &str, host: &HostFacts) -> String {
+    let asked = request.hostname.clone().filter(|name| !name.is_empty());
+    let shared = request.network == Network::Host || request.uts == NamespaceMode::Host;
+    asked.unwrap_or_else(|| {
+        if shared {
+            host.hostname.clone()
+        } else {
+            id.chars().take(12).collect()
+        }
+    })
+}
+
+/// Refuses settings that contradict each other.
+pub(super) fn check(request: &Request) -> Result<()> {
+    for (setting, name) in [
+        ("hostname", &request.hostname),
+        ("domainname", &request.domainname),
+    ] {
+        let Some(name) = name.as_ref().filter(|n| !n.is_empty()) else {
+            continue;
+        };
+        if request.uts == NamespaceMode::Host {
+            let reason = "conflicts with the host's UTS namespace, whose names stay as they are";
+            return Err(wrong(setting, name, reason));
+        }
+        let strange = |c: char| c.is_whitespace() || c.is_control();
+        if name.len() > MAX_NAME || name.contains(strange) {
+            let reason = "must be at most 64 bytes long, without white space";
+            return Err(wrong(setting, name, reason));
+        }
+    }
+    if request.userns == UserNamespace::Host {
+        return Ok(());
+    }
+    // The kernel gives a user namespace no say in namespaces that it does not own.
+    let conflict = if request.privileged {
+        "a privileged container"
+    } else if request.network == Network::Host {
+        "the host's network namespace"
+    } else if request.pid == NamespaceMode::Host {
+        "the host's PID namespace"
+    } else if request.ipc == NamespaceMode::Host {
+        "the host's IPC namespace"
+    } else {
+        return Ok(());
+    };
+    Err(wrong(
+        "userns",
+        "mapped",
+        format!("conflicts with {conflict}"),
+    ))
+}
+
+pub(super) fn compile(request: &Request) -> Vec<LinuxNamespace> {
+    let private = |mode| mode == NamespaceMode::Private;
+    let wanted = [
+        (LinuxNamespaceType::Mount, true),
+        (LinuxNamespaceType::Pid, private(request.pid)),
+        (LinuxNamespaceType::Uts, private(request.uts)),
+        (LinuxNamespaceType::Ipc, private(request.ipc)),
+        (LinuxNamespaceType::Cgroup, private(request.cgroupns)),
+        (
+            LinuxNamespaceType::Network,
+            request.network == Network::None,
+        ),
+        (
+            LinuxNamespaceType::User,
+            request.userns != UserNamespace::Host,
+        ),
+    ];
+    wanted
+        .into_iter()
+        .filter(|(_, wanted)| *wanted)
+        .map(|(typ, _)| {
+            let mut namespace = LinuxNamespace::default();
+            namespace.set_typ(typ);
+            namespace
+        })
+        .collect()
+}
+
+pub(super) fn id_maps(maps: &[IdMap]) -> Result<Vec<LinuxIdMapping>> {
+    let one = |m: &IdMap| {
+        LinuxIdMappingBuilder::default()
+            .container_id(m.inside)
+            .host_id(m.outside)
+            .size(m.count)
+            .build()
+            .map_err(|e| wrong("userns", format!("{m:?}"), e.to_string()))
+    };
+    maps.iter().map(one).collect()
+}
+
+/// Docker's own parameters (20.10: ports below 1024 and ICMP echo for everybody), then the
+/// caller's.
+pub(super) fn sysctls(input: &Input<'_>) -> Result<Option<HashMap<String, String>>> {
+    let request = input.request;
+    let mut map = HashMap::new();
+    let rootless = input.host.rootless;
+    let mut default = |name: &str, value: &str| _ = map.insert(name.to_owned(), value.to_owned());
+    // A rootless container of the host's PID namespace has but the host's /proc.
+    let own_proc = !rootless || request.pid == NamespaceMode::Private;
+    if request.network == Network::None && own_proc {
+        default("net.ipv4.ip_unprivileged_port_start", "0");
+        // The kernel wants both ends of the range to exist in the user namespace.
+        if !rootless && request.userns == UserNamespace::Host {
+            default("net.ipv4.ping_group_range", "0 2147483647");
+        }
+    }
+    for (name, value) in &request.sysctls {
+        map.insert(sysctl(request, name, value)?, value.clone());
+    }
+    Ok((!map.is_empty()).then_some(map))
+}
+
+/// A parameter that belongs to a namespace of the container, by its dotted name (docker/cli and
+/// runc accept the same).
+fn sysctl(request: &Request, name: &str, value: &str) -> Result<String> {
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let dotted = name.replace('/', ".");
+    let ipc = IPC.contains(&&*dotted) || dotted.starts_with("fs.mqueue.");
+    let net = dotted.starts_with("net.");
+    let clean = dotted.split('.').all(|part| !part.is_empty()) && !dotted.contains('\0');
+    let reason = if !clean || !(ipc || net) {
+        "it does not belong to a namespace of the container"
+    } else if ipc && request.ipc == NamespaceMode::Host || net && request.network == Network::Host {
+        "the container shares the namespace it belongs to with the host"
+    } else {
+        return Ok(dotted);
+    };
+    Err(wrong("sysctl", format!("{name}={value}"), reason))
+}
