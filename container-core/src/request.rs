@@ -27,7 +27,8 @@ pub struct Request {
     pub group_add: Vec<String>,
     /// The container's name; one is made up when absent.
     pub name: Option<String>,
-    /// Host name; the short id when absent.
+    /// Host name; when absent the short id, or the machine's name where its network or UTS
+    /// namespace is shared.
     pub hostname: Option<String>,
     /// NIS domain name.
     pub domainname: Option<String>,
