@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 use container_core::{CommandProblem, Engine, Error, Mount, MountSource, Network, Status, Stdio};
 
 fn engine() -> (tempfile::TempDir, Engine) {
-    let dir = tempfile::tempdir().unwrap();
+    // Longer than the path of a socket may be.
+    let dir = tempfile::Builder::new()
+        .prefix(&"long".repeat(20))
+        .tempdir()
+        .unwrap();
     let engine = Engine::builder()
         .root(dir.path().join("root"))
         .run_root(dir.path().join("run"))

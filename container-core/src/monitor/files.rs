@@ -3,7 +3,9 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode};
@@ -113,8 +115,15 @@ impl Files {
         &self.dir
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
-        self.run.join(state::SOCKET)
+    /// Listens for requests.
+    pub(super) fn listen(&self) -> Result<UnixListener, Failure> {
+        // By descriptor: the path of a socket may have 107 bytes only (unix(7)).
+        let listen = || {
+            let run = File::open(&self.run)?;
+            let path = format!("/proc/self/fd/{}/{}", run.as_raw_fd(), state::SOCKET);
+            UnixListener::bind(path)
+        };
+        listen().map_err(failure("listen in", &self.run))
     }
 
     /// Writes where the container stands. One that goes with its monitor needs no such record.

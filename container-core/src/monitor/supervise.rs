@@ -99,13 +99,7 @@ impl Supervisor {
             ]
         };
         let signals = block_signals().map_err(|e| Fault::setup("block signals", &e.into()))?;
-        let socket = files.socket();
-        let listener = UnixListener::bind(&socket).map_err(|e| Failure::Io {
-            action: "listen on".into(),
-            path: socket,
-            reason: e.to_string(),
-            errno: e.raw_os_error(),
-        })?;
+        let listener = files.listen()?;
         let first = runtime::launch(&job.plan, &join, &streams)?;
         drop((streams, join));
         let record = job.record;

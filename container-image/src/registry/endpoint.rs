@@ -388,13 +388,15 @@ pub(super) fn transport(url: &str, error: &reqwest::Error) -> Failure {
         reason.push_str(&cause.to_string());
         source = cause.source();
     }
+    // A name that is not known now is not known a second later: mostly it is misspelt.
+    let unknown_name = error.is_connect() && reason.contains("dns error");
     if error.is_timeout() {
         reason = "nothing came for too long".to_owned();
     } else if reason.is_empty() {
         reason = "the request failed".to_owned();
     }
     Failure {
-        transient: !(error.is_redirect() || error.is_builder()),
+        transient: !(unknown_name || error.is_redirect() || error.is_builder()),
         wait: None,
         error: PullError::Transport {
             url: url.to_owned(),
