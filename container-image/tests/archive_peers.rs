@@ -1,7 +1,6 @@
-//! Archives between this library, skopeo and Docker.
+//! Archives between this library and skopeo; the program's end-to-end tests have Docker's.
 //!
 //! Needs skopeo (Debian package skopeo), which `tests/run` installs: without it these tests fail.
-//! Those with Docker use the daemon that DOCKER_HOST names, and say so if there is none.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -12,7 +11,6 @@
 mod confined;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -158,102 +156,4 @@ fn check(store: &Store, loaded: &[Loaded], expected: &Image, name: &str, content
         fs::read_to_string(dirs[0].join("bin/hello")).unwrap(),
         content
     );
-}
-
-/// Whether there is a daemon; if not, says on the terminal that `test` is not run.
-fn docker_is_there(test: &str) -> bool {
-    let mut version = Command::new("docker");
-    version.args(["version", "--format", "{{.Server.Version}}"]);
-    let output = version.stdin(Stdio::null()).output();
-    let there = output.is_ok_and(|output| output.status.success());
-    if !there {
-        // This handle is not captured by libtest.
-        let why = "no Docker daemon answers; set DOCKER_HOST";
-        let _ = writeln!(std::io::stderr(), "not run: {test}: {why}");
-    }
-    there
-}
-
-fn docker(arguments: &[&str]) -> String {
-    run(Command::new("docker").args(arguments))
-        .trim()
-        .to_owned()
-}
-
-/// Images of a test, removed from the daemon at its end.
-struct Names(Vec<String>);
-
-impl Drop for Names {
-    fn drop(&mut self) {
-        let mut remove = Command::new("docker");
-        remove.args(["image", "rm", "--force"]).args(&self.0);
-        let _ = remove.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-#[test]
-fn docker_reads_what_is_saved() {
-    if !docker_is_there("docker_reads_what_is_saved") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let store = store(&dir.path().join("store"));
-    let name = format!("mini-docker-test-saved-{}:1", std::process::id());
-    let second = format!("mini-docker-test-saved-{}:2", std::process::id());
-    let names = Names(vec![name.clone(), second.clone()]);
-    let made = image(&store, &name, "one");
-    let other = image(&store, &second, "two");
-    let path = dir.path().join("saved.tar");
-    save_to(&store, &[&name, &second], Format::Docker, &path);
-    docker(&["load", "--quiet", "--input", &path.display().to_string()]);
-    for (name, image) in [(&name, &made), (&second, &other)] {
-        let id = docker(&["image", "inspect", "--format", "{{.Id}}", name]);
-        assert_eq!(id, image.id.to_string());
-    }
-    drop(names);
-}
-
-#[test]
-fn what_docker_writes_is_loaded() {
-    if !docker_is_there("what_docker_writes_is_loaded") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let name = |what: &str| format!("mini-docker-test-{what}-{}:1", std::process::id());
-    let (base, child) = (name("base"), name("child"));
-    let names = Names(vec![base.clone(), child.clone()]);
-    let rootfs = dir.path().join("rootfs.tar");
-    let mut builder = tar::Builder::new(File::create(&rootfs).unwrap());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(3);
-    header.set_mode(0o755);
-    builder
-        .append_data(&mut header, "bin/hello", &b"one"[..])
-        .unwrap();
-    builder.into_inner().unwrap();
-    docker(&["import", &rootfs.display().to_string(), &base]);
-    // Shares its layer with the base: older Docker writes it as a link.
-    let container = docker(&["create", &base, "/bin/hello"]);
-    docker(&["commit", "--change", "LABEL a=b", &container, &child]);
-    docker(&["rm", &container]);
-    let path = dir.path().join("saved.tar");
-    docker(&[
-        "save",
-        "--output",
-        &path.display().to_string(),
-        &base,
-        &child,
-    ]);
-    let store = store(&dir.path().join("store"));
-    let loaded = load(&store, Input::Path(&path)).unwrap();
-    assert_eq!(loaded.len(), 2);
-    for loaded in &loaded {
-        let name = loaded.names[0].familiar();
-        let id = docker(&["image", "inspect", "--format", "{{.Id}}", &name]);
-        assert_eq!(loaded.image.id.to_string(), id, "{name}");
-        let dirs = store.rootfs(&loaded.image).unwrap();
-        let bottom = dirs.last().unwrap().join("bin/hello");
-        assert_eq!(fs::read_to_string(bottom).unwrap(), "one");
-    }
-    drop(names);
 }

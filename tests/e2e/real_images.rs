@@ -1,6 +1,6 @@
 //! Images from a real registry that skopeo filled, and back out to skopeo.
 
-use crate::support::{Layout, Registry, Stage, busybox, debian, run};
+use crate::support::{Docker, Layout, Registry, Stage, busybox, debian, not_run, run};
 use std::process::Command;
 
 /// The short form of an image's id, as tables show it.
@@ -225,6 +225,62 @@ fn skopeo_reads_what_we_keep_and_what_we_save() {
             .ok()
             .prints("hi\n");
     }
+}
+
+#[test]
+fn docker_reads_what_we_save_and_we_what_docker_saves() {
+    let image = busybox();
+    let docker = match Docker::of_our_own(&image) {
+        Ok(docker) => docker,
+        Err(why) => not_run!("{why}"),
+    };
+    let registry = Registry::start();
+    let reference = registry.push(&image, "saved:one");
+    let stage = Stage::new();
+    let file = stage.dir().join("work/saved.tar");
+    let file = file.to_str().unwrap();
+    stage.run(["pull", &reference]).ok();
+    stage.run(["save", "-o", file, &reference]).ok();
+    run(docker.command().args(["load", "--quiet", "--input", file])).ok();
+    let id = ["image", "inspect", "--format", "{{.Id}}", &reference];
+    run(docker.command().args(id))
+        .ok()
+        .prints(&format!("{}\n", image.id()));
+    run(docker
+        .command()
+        .args(["run", "--rm", "--network", "none", &reference, "echo", "hi"]))
+    .ok()
+    .prints("hi\n");
+
+    // A child of two layers, of which older releases write the shared one as a link.
+    let (container, child) = ("docker-saves", "docker-saves:child");
+    let create = [
+        "create",
+        "--name",
+        container,
+        "--network",
+        "none",
+        &reference,
+        "touch",
+        "/new",
+    ];
+    run(docker.command().args(create)).ok();
+    run(docker.command().args(["start", "--attach", container])).ok();
+    run(docker
+        .command()
+        .args(["commit", "--change", "LABEL a=b", container, child]))
+    .ok();
+    run(docker.command().args(["rm", container])).ok();
+    run(docker
+        .command()
+        .args(["save", "--output", file, child, &reference]))
+    .ok();
+    stage.run(["rmi", &reference]).ok();
+    stage.run(["load", "-i", file]).ok();
+    stage
+        .run(["run", "--rm", child, "ls", "/new"])
+        .ok()
+        .prints("/new\n");
 }
 
 #[test]
