@@ -57,6 +57,14 @@ const ON_PURPOSE: &[(&str, &str, &str)] = &[
     ("mounts", "/sys/devices/virtual/powercap ", NEWER_MASK),
     ("masked", "/sys/devices/virtual/powercap ", NEWER_MASK),
     ("mounts", "/sys/fs/cgroup tmpfs ", CGROUPS),
+    ("cgroups", "/sys/fs/cgroup/cpu cgroup", OWN_GROUPS),
+    ("cgroups", "/sys/fs/cgroup/cpuset cgroup", OWN_GROUPS),
+    ("cgroups", "/sys/fs/cgroup/hugetlb cgroup", OWN_GROUPS),
+    ("cgroups", "/sys/fs/cgroup/systemd cgroup", OWN_GROUPS),
+    ("cgroups", "cpu", OWN_GROUPS),
+    ("cgroups", "cpuset", OWN_GROUPS),
+    ("cgroups", "hugetlb", OWN_GROUPS),
+    ("cgroups", "systemd", OWN_GROUPS),
     // /sys/fs/cgroup once more: an ordinary user meets the permissions before the read-only mount.
     ("readonly", "Permission denied", CGROUPS),
 ];
@@ -72,6 +80,8 @@ const MASK: &str =
     "a mask is read-only, nosuid and noexec throughout: less to write to and to execute";
 const NEWER_MASK: &str = "the list of masked paths is that of newer releases of Docker";
 const CGROUPS: &str = "the directory above the cgroup v1 hierarchies is read-only, as they are";
+const OWN_GROUPS: &str = "a container has a group in the v1 hierarchies that count or limit something of it; the \
+    others are not shown, as its place there is the root";
 const INIT: &str = "--init is a process of ours, not a program mounted into the container; it is not dumpable, so that \
     nobody inside looks at its files";
 

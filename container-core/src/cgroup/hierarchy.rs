@@ -10,7 +10,7 @@ use super::v1::V1;
 use super::v2::V2;
 use super::{Cgroup, CgroupError, CgroupPath, Unavailable};
 
-const MOUNT: &str = "/sys/fs/cgroup";
+pub(super) const MOUNT: &str = "/sys/fs/cgroup";
 /// linux/magic.h
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 

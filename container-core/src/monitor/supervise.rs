@@ -12,9 +12,9 @@ use super::files::Files;
 use super::job::{Failure, Job, News, Word};
 use super::logging::Logging;
 use super::serve::Session;
-use crate::cgroup::{self, Cgroup, CgroupError, Join};
+use crate::cgroup::{self, Cgroup, CgroupError, Hierarchy, Join};
 use crate::container::ExitStatus;
-use crate::plan::Process;
+use crate::plan::{Process, Step};
 use crate::runtime::{self, Fault, Launched, Stdio};
 use crate::state::{self, Record, State, Status};
 use crate::stdio::Stream;
@@ -71,7 +71,7 @@ impl Supervisor {
         }
     }
 
-    fn make(job: Job, fds: Vec<OwnedFd>) -> Result<Self, Failure> {
+    fn make(mut job: Job, fds: Vec<OwnedFd>) -> Result<Self, Failure> {
         let mut fds = fds.into_iter();
         let files = Files::make(&job)?;
         let group = group(&job)?;
@@ -79,6 +79,7 @@ impl Supervisor {
             Some(group) => group.join().map_err(|e| Failure::Cgroup(e.to_string()))?,
             None => Join::Tasks(Vec::new()),
         };
+        show_own_groups(&mut job, &join);
         let mut logging = Logging::none();
         let streams = {
             let mut stream = |number: usize, name| -> Result<Stdio, Failure> {
@@ -295,6 +296,21 @@ fn group(job: &Job) -> Result<Option<Box<dyn Cgroup>>, Failure> {
         Err(error) if error.is_unavailable() && !job.limited => Ok(None),
         Err(error) => Err(Failure::Cgroup(error.to_string())),
     }
+}
+
+/// Of cgroup v1's hierarchies, a container is shown those in which it has a group of its own: in
+/// the others its place is the root, and it would see everybody's.
+fn show_own_groups(job: &mut Job, join: &Join) {
+    if !matches!(job.hierarchy, Some(Hierarchy::V1 { .. })) {
+        return;
+    }
+    job.plan.steps.retain_mut(|step| match step {
+        Step::CgroupMount { hierarchies, .. } => {
+            hierarchies.retain(|(tree, _)| join.is_in(tree));
+            !hierarchies.is_empty()
+        }
+        _ => true,
+    });
 }
 
 /// Signals that would end the monitor end its container instead.
