@@ -305,7 +305,8 @@ impl ContainerBuilder {
         self
     }
 
-    /// Chooses the container's user namespace.
+    /// Chooses the container's user namespace. One of its own is refused at the start, until
+    /// layers can be id-mapped; a rootless engine's containers are always in one.
     pub fn userns(mut self, userns: UserNamespace) -> Self {
         self.request.userns = userns;
         self
