@@ -240,21 +240,21 @@ pub(crate) struct EtcOfHost {
 }
 
 impl EtcOfHost {
-    pub(crate) fn read(request: &Request) -> Result<Self> {
+    pub(crate) fn read(request: &Request) -> Self {
         // No such file is an empty one.
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let hosts = match request.network {
             Network::Host => read("/etc/hosts"),
             Network::None => String::new(),
         };
-        Ok(Self {
+        Self {
             hosts,
             resolv_conf: read("/etc/resolv.conf"),
-        })
+        }
     }
 
     /// `/etc/hosts`: Docker's, or the host's where its network is shared.
-    pub(crate) fn hosts(&self, request: &Request, _hostname: &str) -> Result<String> {
+    pub(crate) fn hosts(&self, request: &Request) -> Result<String> {
         let mut text = if request.network == Network::Host {
             self.hosts.clone()
         } else {

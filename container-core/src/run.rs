@@ -161,10 +161,10 @@ fn etc_files(request: &Request, id: &str, host: &HostFacts) -> Result<[Entry; 3]
         path: path.to_owned(),
         kind: EntryKind::File(content),
     };
-    let etc = machine::EtcOfHost::read(request)?;
+    let etc = machine::EtcOfHost::read(request);
     let hostname = spec::hostname(request, id, host);
     Ok([
-        file("hosts", etc.hosts(request, &hostname)?),
+        file("hosts", etc.hosts(request)?),
         file("hostname", format!("{hostname}\n")),
         file("resolv.conf", etc.resolv_conf(request)),
     ])

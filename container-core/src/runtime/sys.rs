@@ -361,12 +361,6 @@ pub(crate) fn set_domain_name(name: &str) -> io::Result<()> {
     check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into()).map(drop)
 }
 
-/// Takes over a descriptor that was passed by number.
-pub(crate) fn inherited(number: i32) -> OwnedFd {
-    // SAFETY: called once for the descriptor that the launching process has put there.
-    unsafe { OwnedFd::from_raw_fd(number) }
-}
-
 /// fork(2) of a single-threaded process: runs `child` in the new process.
 pub(crate) fn fork(child: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
     clone(0, None, child)
