@@ -220,6 +220,52 @@ pub struct Limits {
     pub device_write_iops: Vec<(PathBuf, u64)>,
 }
 
+impl Limits {
+    /// What is limited, by the names of these fields.
+    pub fn names(&self) -> Vec<&'static str> {
+        let above = |least: i64, limit: Option<i64>| limit.is_some_and(|n| n > least);
+        // All of them: a field that is added has to be listed.
+        let Self {
+            memory,
+            memory_swap,
+            memory_reservation,
+            memory_swappiness,
+            cpus,
+            cpu_shares,
+            cpu_quota,
+            cpu_period,
+            cpuset_cpus,
+            cpuset_mems,
+            pids,
+            blkio_weight,
+            device_read_bps,
+            device_write_bps,
+            device_read_iops,
+            device_write_iops,
+        } = self;
+        let all = [
+            ("memory", memory.is_some()),
+            ("memory_swap", above(-1, *memory_swap)),
+            ("memory_reservation", memory_reservation.is_some()),
+            ("memory_swappiness", memory_swappiness.is_some()),
+            ("cpus", cpus.is_some()),
+            ("cpu_shares", cpu_shares.is_some()),
+            ("cpu_quota", above(0, *cpu_quota)),
+            ("cpu_period", cpu_period.is_some()),
+            ("cpuset_cpus", cpuset_cpus.is_some()),
+            ("cpuset_mems", cpuset_mems.is_some()),
+            ("pids", above(0, *pids)),
+            ("blkio_weight", blkio_weight.is_some()),
+            ("device_read_bps", !device_read_bps.is_empty()),
+            ("device_write_bps", !device_write_bps.is_empty()),
+            ("device_read_iops", !device_read_iops.is_empty()),
+            ("device_write_iops", !device_write_iops.is_empty()),
+        ];
+        let set = all.into_iter().filter(|(_, set)| *set);
+        set.map(|(name, _)| name).collect()
+    }
+}
+
 /// The seccomp filter of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {

@@ -88,7 +88,6 @@ pub(crate) async fn start(
         etc: etc_files(&request, &id, &facts.host)?.into(),
         cgroup: cgroup.clone(),
         resources: linux.resources().clone().unwrap_or_default(),
-        limited: request.limits != Default::default(),
         hierarchy: facts.hierarchy,
         swap_implied: request.limits.memory_swap.is_none(),
         streams: prepared.streams,

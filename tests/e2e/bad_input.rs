@@ -33,6 +33,8 @@ fn settings_that_make_no_sense() {
             &["/nosuch", "exist"],
         ),
         (&["--mount", "type=nosuch,target=/x"], &["nosuch"]),
+        (&["--tmpfs", "/x:nosuch"], &["tmpfs", "nosuch"]),
+        (&["--tmpfs", "/x:remount"], &["tmpfs", "remount"]),
         (&["-m", "1k"], &["memory", "minimum"]),
         (&["-m", "9x"], &["9x"]),
         (&["--cpus", "100000"], &["cpus"]),
@@ -378,8 +380,20 @@ fn limits_that_cannot_be_applied() {
     if ran.code() == 0 {
         not_run!("this machine delegates a memory controller to ordinary users");
     }
-    ran.exits(125).complains(["control group", "delegated"]);
-    run_in(&stage, "host", &["--pids-limit", "10"], &["true"])
+    let advice = [
+        "control group",
+        "run as root",
+        "delegated",
+        "leave the limit out",
+    ];
+    ran.exits(125)
+        .complains(["cannot limit memory: "])
+        .complains(advice);
+    let options = ["--pids-limit", "10", "--cpu-shares", "5"];
+    run_in(&stage, "host", &options, &["true"])
         .exits(125)
-        .complains(["control group", "delegated"]);
+        .complains(["cannot limit cpu_shares, pids: "])
+        .complains(advice);
+    // No limit is none.
+    run_in(&stage, "host", &["--pids-limit", "-1"], &["true"]).ok();
 }

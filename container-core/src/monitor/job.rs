@@ -31,8 +31,6 @@ pub(crate) struct Job {
     pub(crate) resources: LinuxResources,
     /// The limit of swap was not asked for but follows from that of memory.
     pub(crate) swap_implied: bool,
-    /// Some limit was asked for: going without a cgroup would be silence.
-    pub(crate) limited: bool,
     pub(crate) streams: [Stream; 3],
     pub(crate) stop_signal: i32,
     /// Seconds.

@@ -291,10 +291,17 @@ fn group(job: &Job) -> Result<Option<Box<dyn Cgroup>>, Failure> {
         group.apply(&resources)?;
         Ok(group)
     };
-    match make() {
-        Ok(group) => Ok(Some(group)),
-        Err(error) if error.is_unavailable() && !job.limited => Ok(None),
-        Err(error) => Err(Failure::Cgroup(error.to_string())),
+    let error = match make() {
+        Ok(group) => return Ok(Some(group)),
+        Err(error) if !error.is_unavailable() => return Err(Failure::Cgroup(error.to_string())),
+        Err(error) => error,
+    };
+    match &job.record.request.limits.names()[..] {
+        [] => Ok(None),
+        names => Err(Failure::Cgroup(format!(
+            "cannot limit {}: {error}; or leave the limit out",
+            names.join(", ")
+        ))),
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_NEWUSER};
 pub use lower::{Facts, lower};
-pub(crate) use mounts::join_lower;
+pub(crate) use mounts::{is_propagation, join_lower};
 pub(crate) use process::{capability_bit, rlimit_name};
 
 use crate::request::IdMap;

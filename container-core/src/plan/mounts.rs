@@ -37,6 +37,11 @@ pub(super) fn propagation(word: &str) -> Option<u64> {
     })
 }
 
+/// Whether the word is one of mount(8)'s for propagation.
+pub(crate) fn is_propagation(word: &str) -> bool {
+    propagation(word).is_some()
+}
+
 /// (set, clear, recursive) of an option that is an attribute of the mount point.
 fn attribute(word: &str) -> Option<(u64, u64, bool)> {
     let (word, recursive) = match word {
@@ -58,7 +63,8 @@ fn attribute(word: &str) -> Option<(u64, u64, bool)> {
         "exec" => (0, NOEXEC),
         "noatime" => (NOATIME, ATIME),
         "strictatime" => (STRICTATIME, ATIME),
-        "relatime" => (0, ATIME),
+        // Not one or not the other leaves the kernel's default, which is relatime.
+        "relatime" | "atime" | "norelatime" | "nostrictatime" => (0, ATIME),
         "nodiratime" => (NODIRATIME, 0),
         "diratime" => (0, NODIRATIME),
         "nosymfollow" => (NOSYMFOLLOW, 0),
@@ -89,7 +95,7 @@ pub(super) fn lower(mount: &oci::Mount) -> Mount {
             match option.as_str() {
                 "bind" => bind = Some(false),
                 "rbind" => bind = Some(true),
-                "defaults" | "async" => {}
+                "defaults" | "async" | "nomand" => {}
                 option => data.push(match option.split_once('=') {
                     Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                     None => (option.to_owned(), None),

@@ -1,6 +1,7 @@
 //! From a request and an image's configuration to an OCI runtime specification. Pure: everything
 //! it has to know of the machine comes in as [`Input`].
 
+mod callers_mounts;
 mod confinement;
 mod mounts;
 mod namespaces;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
+use super::callers_mounts;
 use super::confinement::distinct_devices;
 use super::{Input, Rootfs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan;
-use crate::request::{self, MountSource, NamespaceMode, Network, Request, UserNamespace};
+use crate::request::{NamespaceMode, Network, Request, UserNamespace};
 
 /// Files written for one container, mounted over the image's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,18 +21,6 @@ pub struct EtcFiles {
     /// Lies over `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
 }
-
-/// Files below `/proc` that the caller may cover (lxcfs does).
-const PROC_FILES: [&str; 8] = [
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/loadavg",
-    "/proc/meminfo",
-    "/proc/slabinfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/uptime",
-];
 
 const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 
@@ -94,20 +83,7 @@ pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
             mounts.push(mount(&device.path, "bind", &host, &["bind", "rprivate"]));
         }
     }
-    let mut callers = Vec::new();
-    for mount in &input.request.mounts {
-        callers.push(callers_mount(mount)?);
-    }
-    for (index, mount) in callers.iter().enumerate() {
-        let same = |m: &Mount| m.destination() == mount.destination();
-        if callers[..index].iter().any(same) {
-            return Err(wrong(
-                mount.destination().display(),
-                "duplicate mount point",
-            ));
-        }
-    }
-    callers.sort_by_key(|m| m.destination().components().count());
+    let callers = callers_mounts::compile(&input.request.mounts)?;
     let replaced = |own: &Mount| {
         let own = own.destination();
         // With /dev all that would lie in ours goes, as in Docker.
@@ -223,134 +199,4 @@ fn ipc(input: &Input<'_>) -> Vec<Mount> {
         (NamespaceMode::Host, true) if host.mqueue => vec![bind("/dev/mqueue"), bind("/dev/shm")],
         (NamespaceMode::Host, true) => vec![bind("/dev/shm")],
     }
-}
-
-fn wrong(value: impl ToString, reason: impl Into<String>) -> Error {
-    Error::Setting {
-        setting: "mount",
-        value: value.to_string(),
-        reason: reason.into(),
-    }
-}
-
-fn callers_mount(mount: &request::Mount) -> Result<Mount> {
-    let target = clean(&mount.target)?;
-    let mut options: Vec<String> = Vec::new();
-    let (typ, source) = match &mount.source {
-        MountSource::Bind {
-            path,
-            non_recursive,
-            ..
-        } => {
-            if !path.is_absolute() {
-                return Err(wrong(
-                    path.display(),
-                    "the source of a bind mount must be absolute",
-                ));
-            }
-            options.push(if *non_recursive { "bind" } else { "rbind" }.to_owned());
-            if mount.read_only {
-                // All mounts below, too: a writable one would be a hole (mount_setattr, 5.12).
-                options.push(if *non_recursive { "ro" } else { "rro" }.to_owned());
-            }
-            let propagation = match mount.propagation.as_str() {
-                "" => "rprivate",
-                "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
-                    &mount.propagation
-                }
-                other => return Err(wrong(other, "unknown mount propagation")),
-            };
-            options.push(propagation.to_owned());
-            let source = path
-                .to_str()
-                .ok_or_else(|| wrong(path.display(), "is not UTF-8"))?;
-            ("bind", source.to_owned())
-        }
-        MountSource::Tmpfs { options: given } => {
-            options.extend(["nosuid", "nodev", "noexec"].map(str::to_owned));
-            for option in given {
-                options.push(tmpfs_option(option)?);
-            }
-            if mount.read_only {
-                options.push("ro".to_owned());
-            }
-            ("tmpfs", "tmpfs".to_owned())
-        }
-    };
-    let mut compiled = Mount::default();
-    compiled
-        .set_destination(target.into())
-        .set_typ(Some(typ.to_owned()))
-        .set_source(Some(source.into()))
-        .set_options(Some(options));
-    Ok(compiled)
-}
-
-/// Docker's list, so that no option turns the mount into another kind.
-fn tmpfs_option(option: &str) -> Result<String> {
-    const FLAGS: [&str; 18] = [
-        "defaults",
-        "ro",
-        "rw",
-        "suid",
-        "nosuid",
-        "dev",
-        "nodev",
-        "exec",
-        "noexec",
-        "sync",
-        "async",
-        "dirsync",
-        "atime",
-        "noatime",
-        "diratime",
-        "nodiratime",
-        "relatime",
-        "strictatime",
-    ];
-    const VALUES: [&str; 7] = [
-        "size",
-        "mode",
-        "uid",
-        "gid",
-        "nr_inodes",
-        "nr_blocks",
-        "mpol",
-    ];
-    let known = match option.split_once('=') {
-        Some((key, value)) => !value.is_empty() && VALUES.contains(&key),
-        None => FLAGS.contains(&option),
-    };
-    if known {
-        Ok(option.to_owned())
-    } else {
-        Err(Error::Setting {
-            setting: "tmpfs",
-            value: option.to_owned(),
-            reason: "invalid tmpfs option (see tmpfs(5))".into(),
-        })
-    }
-}
-
-/// An absolute path without `.`, `..` and double slashes, which is not `/` nor `/proc`.
-fn clean(target: &str) -> Result<String> {
-    if !target.starts_with('/') || target.contains('\0') {
-        return Err(wrong(target, "mount path must be absolute"));
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => _ = parts.pop(),
-            part => parts.push(part),
-        }
-    }
-    let target = format!("/{}", parts.join("/"));
-    if target == "/" {
-        return Err(wrong(target, "destination can't be '/'"));
-    }
-    if (target == "/proc" || target.starts_with("/proc/")) && !PROC_FILES.contains(&&*target) {
-        return Err(wrong(target, "nothing may be mounted inside /proc"));
-    }
-    Ok(target)
 }

@@ -125,6 +125,11 @@ fn options_of_tmpfs() {
             true,
             ",uid=1,gid=2,mpol=default,ro",
         ),
+        (
+            &["ro", "rw", "norelatime", "nomand", "rshared"],
+            false,
+            ",ro,rw,norelatime,nomand,rshared",
+        ),
     ] {
         let mount = Mount {
             read_only,
@@ -137,10 +142,19 @@ fn options_of_tmpfs() {
             &[("/t", "tmpfs", "tmpfs", &want)],
         );
     }
-    for bad in [
-        "bind", "rbind", "shared", "foo=1", "size", "size=", "remount", "", "rro",
+    for (bad, why) in [
+        ("bind", "invalid tmpfs"),
+        ("rbind", "invalid tmpfs"),
+        ("foo=1", "invalid tmpfs"),
+        ("size", "invalid tmpfs"),
+        ("size=", "invalid tmpfs"),
+        ("", "invalid tmpfs"),
+        ("rro", "invalid tmpfs"),
+        ("iversion", "invalid tmpfs"),
+        ("remount", "cannot be a remount"),
+        ("mand", "no mandatory locks"),
     ] {
-        Case::default().refuses(&with(&[tmpfs("/t", &[bad])]), "tmpfs", bad, "invalid tmpfs");
+        Case::default().refuses(&with(&[tmpfs("/t", &[bad])]), "tmpfs", bad, why);
     }
 }
 
