@@ -7,12 +7,13 @@ use container_image::registry::{Progress, PullOptions, Pulled, Registry};
 use container_image::store::{Image, StoreError};
 use container_image::{Digest, Platform, Reference, Store};
 
-use crate::container::ContainerBuilder;
+use crate::container::{Container, ContainerBuilder};
 use crate::error::{Error, Result};
 use crate::host;
-use crate::monitor::client;
 use crate::monitor::spawn::Launcher;
+use crate::restart;
 use crate::rootless::Rootless;
+use crate::run;
 use crate::state::{self, Inspect};
 
 /// When a container's image is pulled.
@@ -162,28 +163,48 @@ impl Engine {
         self.0.rootless.is_some()
     }
 
-    /// What is known about a container, by its id.
+    /// A container by its id, its name, or the beginning of its id. The handle does not own it.
     ///
     /// # Errors
-    /// There is no such container.
-    pub fn inspect(&self, id: &str) -> Result<Inspect> {
-        state::inspect(self, id)
+    /// There is none, or several ids begin so.
+    pub fn get(&self, name: &str) -> Result<Container> {
+        let id = state::find(self, name)?;
+        Ok(Container::of(self, &state::inspect(self, &id)?))
     }
 
-    /// Sends a signal to the first process of a container, by its id.
+    /// All containers, the newest first.
     ///
     /// # Errors
-    /// The container has ended, or the number is no signal.
-    pub async fn kill(&self, id: &str, signal: i32) -> Result<()> {
-        client::kill(self, id, signal).await
+    /// A record cannot be read.
+    pub fn containers(&self) -> Result<Vec<Inspect>> {
+        state::all(self)
     }
 
-    /// Removes a container that has ended, by its id.
+    /// The containers that run, are paused or wait to be restarted; the newest first. Quicker
+    /// than [`containers`](Self::containers) where many have ended.
     ///
     /// # Errors
-    /// It is running, or there is no such container.
-    pub fn remove(&self, id: &str) -> Result<()> {
-        state::remove_ended(self, id)
+    /// A record cannot be read.
+    pub fn running(&self) -> Result<Vec<Inspect>> {
+        state::running(self)
+    }
+
+    /// Starts the containers that their restart policy wants to run and that do not: what is to
+    /// be done after a boot. Returns each one's id and how that went.
+    ///
+    /// # Errors
+    /// The containers cannot be listed.
+    pub async fn start_all(&self) -> Result<Vec<(String, Result<()>)>> {
+        let mut started = Vec::new();
+        for Inspect { record, state } in state::all(self)?.into_iter().rev() {
+            let code = state.exit.as_ref().map_or(0, |exit| exit.code);
+            let was_up = !state.started.is_empty() && !state.status.is_live();
+            if was_up && restart::after_boot(record.request.restart, code, state.stopped) {
+                let result = run::start_again(self, &record.id).await;
+                started.push((record.id, result));
+            }
+        }
+        Ok(started)
     }
 
     /// The name of a container that uses the image, if there is one: what

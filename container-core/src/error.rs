@@ -101,13 +101,57 @@ pub enum Error {
         id: String,
     },
     /// A container cannot be removed while it runs.
-    #[error("container {id} is running: stop it before removing it")]
+    #[error(
+        "You cannot remove a running container {id}. Stop the container before attempting \
+         removal or force remove"
+    )]
     Running {
         /// Its id.
         id: String,
     },
+    /// No container has this id or name.
+    #[error("No such container: {name}")]
+    NoSuchContainer {
+        /// As the caller wrote it.
+        name: String,
+    },
+    /// Several containers' ids begin alike.
+    #[error(
+        "multiple IDs found with provided prefix: {prefix} ({first} and {second} at least): give \
+         more of it"
+    )]
+    Ambiguous {
+        /// As the caller wrote it.
+        prefix: String,
+        /// One of them.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// The container is paused.
+    #[error("Container {id} is paused, unpause the container before {action}")]
+    Paused {
+        /// Its id.
+        id: String,
+        /// What was asked.
+        action: String,
+    },
+    /// The container is paused already, or not.
+    #[error("Container {id} is {}", if *.paused { "already paused" } else { "not paused" })]
+    Unchanged {
+        /// Its id.
+        id: String,
+        /// How it is.
+        paused: bool,
+    },
+    /// Somebody is starting, changing or removing the container.
+    #[error("Container {id} is being started, changed or removed by somebody else: try again")]
+    Busy {
+        /// Its id.
+        id: String,
+    },
     /// There is no such container, or it has ended.
-    #[error("container {id} is not running")]
+    #[error("Container {id} is not running")]
     NotRunning {
         /// Its id.
         id: String,

@@ -7,6 +7,7 @@ mod container;
 mod engine;
 mod error;
 mod exec;
+mod health;
 pub mod host;
 mod log;
 mod machine;
@@ -15,6 +16,7 @@ mod name;
 pub mod plan;
 mod reap;
 pub mod request;
+mod restart;
 mod rootless;
 mod run;
 mod runtime;
@@ -33,7 +35,7 @@ pub use error::{CommandProblem, Error, Result};
 pub use exec::{Exec, ExecBuilder, ExecRequest};
 pub use log::Logs;
 pub use request::{Mount, MountSource, Network, Request};
-pub use state::{Inspect, Record, State, Status};
+pub use state::{Health, HealthStatus, Inspect, Probed, Record, State, Status};
 pub use stdio::Stdio;
 
 /// Compiles the example in the project's README.

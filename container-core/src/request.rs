@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use container_image::docker::Healthcheck;
 use serde::{Deserialize, Serialize};
 
 /// Everything a caller can say about a container. Field names follow `docker run`.
@@ -98,10 +99,31 @@ pub struct Request {
     pub stop_timeout: Option<u64>,
     /// Remove the container when it ends.
     pub auto_remove: bool,
+    /// What follows its end.
+    pub restart: RestartPolicy,
+    /// Its health check, over the image's. `["NONE"]` as its test switches that off.
+    pub healthcheck: Option<Healthcheck>,
     /// Badness offset for the OOM killer, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
     /// Forbid the OOM killer (cgroup v1 only).
     pub oom_kill_disable: bool,
+}
+
+/// What follows the end of a container's first process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Nothing.
+    #[default]
+    No,
+    /// It is started again when it has failed.
+    OnFailure {
+        /// So often at most; 0 for any number.
+        max_retries: u32,
+    },
+    /// It is started again, after a boot too.
+    Always,
+    /// It is started again, after a boot too, unless it was stopped by hand.
+    UnlessStopped,
 }
 
 /// One mount of the caller's.
@@ -263,6 +285,29 @@ impl Limits {
         ];
         let set = all.into_iter().filter(|(_, set)| *set);
         set.map(|(name, _)| name).collect()
+    }
+
+    /// These limits, with those set that the others set.
+    pub fn with(self, others: Self) -> Self {
+        let list = |ours: Vec<_>, theirs: Vec<_>| if theirs.is_empty() { ours } else { theirs };
+        Self {
+            memory: others.memory.or(self.memory),
+            memory_swap: others.memory_swap.or(self.memory_swap),
+            memory_reservation: others.memory_reservation.or(self.memory_reservation),
+            memory_swappiness: others.memory_swappiness.or(self.memory_swappiness),
+            cpus: others.cpus.or(self.cpus),
+            cpu_shares: others.cpu_shares.or(self.cpu_shares),
+            cpu_quota: others.cpu_quota.or(self.cpu_quota),
+            cpu_period: others.cpu_period.or(self.cpu_period),
+            cpuset_cpus: others.cpuset_cpus.or(self.cpuset_cpus),
+            cpuset_mems: others.cpuset_mems.or(self.cpuset_mems),
+            pids: others.pids.or(self.pids),
+            blkio_weight: others.blkio_weight.or(self.blkio_weight),
+            device_read_bps: list(self.device_read_bps, others.device_read_bps),
+            device_write_bps: list(self.device_write_bps, others.device_write_bps),
+            device_read_iops: list(self.device_read_iops, others.device_read_iops),
+            device_write_iops: list(self.device_write_iops, others.device_write_iops),
+        }
     }
 }
 

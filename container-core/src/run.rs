@@ -2,30 +2,123 @@
 //! (`monitor::supervise`).
 
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use container_image::store::Lease;
 
 use crate::cgroup::CgroupPath;
 use crate::container::Container;
 use crate::engine::{Base, Engine};
 use crate::error::{Error, Result};
+use crate::health;
 use crate::host;
 use crate::machine;
 use crate::monitor::client;
-use crate::monitor::job::{Entry, EntryKind, Job};
+use crate::monitor::job::{Act, Entry, EntryKind, Job};
 use crate::name;
 use crate::plan::{self, User};
-use crate::request::{MountSource, Request, UserNamespace};
+use crate::request::{Limits, MountSource, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, EtcFiles, HostFacts, Input, Rootfs};
-use crate::state::{self, Record};
-use crate::stdio::{self, Streams};
+use crate::state::{self, Change, Inspect, Record, Status};
+use crate::stdio::{self, Stdio, Streams};
 
-/// Starts a container of a request on an image.
+/// Starts a new container of a request on an image.
 pub(crate) async fn start(
     engine: &Engine,
     base: &Base,
-    mut request: Request,
+    request: Request,
     streams: Streams,
 ) -> Result<Container> {
+    check(&request)?;
+    let monitor = client::spawn(engine.launcher())?;
+    let record = record(base, request)?;
+    launch(engine, base, monitor, Act::Run, record, streams).await
+}
+
+/// Makes a container without starting it.
+pub(crate) async fn create(engine: &Engine, base: &Base, request: Request) -> Result<Container> {
+    check(&request)?;
+    let monitor = client::spawn(engine.launcher())?;
+    let record = record(base, request)?;
+    let (job, lease, warnings) = job(engine, base, Act::Create, record)?;
+    let fds: Vec<_> = lease.iter().map(AsFd::as_fd).collect();
+    client::make(monitor, &job, &fds).await?;
+    let inspect = state::inspect(engine, &job.record.id)?;
+    Ok(Container {
+        warnings,
+        ..Container::of(engine, &inspect)
+    })
+}
+
+/// Starts a container that was made, or has ended. One that runs is left alone.
+pub(crate) async fn start_again(engine: &Engine, id: &str) -> Result<()> {
+    loop {
+        let Inspect { record, state } = state::inspect(engine, id)?;
+        match state.status {
+            Status::Running | Status::Restarting => return Ok(()),
+            Status::Paused => {
+                return Err(Error::Paused {
+                    id: id.to_owned(),
+                    action: "starting it".into(),
+                });
+            }
+            Status::Created | Status::Exited => {}
+        }
+        let base = base(engine, &record)?;
+        let monitor = client::spawn(engine.launcher())?;
+        let streams = Streams::default().or(Stdio::Null, Stdio::Log);
+        match launch(engine, &base, monitor, Act::Start, record, streams).await {
+            Ok(mut container) => return container.detach().await,
+            // Somebody holds it: its last monitor, which is about to go, or the next one.
+            Err(Error::Busy { .. }) => drop(state::claim_soon(engine, id).await),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// What `update` changes, checked: the limits merged with those there are.
+pub(crate) async fn update(
+    engine: &Engine,
+    mut record: Record,
+    limits: Option<Limits>,
+    restart: Option<RestartPolicy>,
+) -> Result<Change> {
+    if record.request.auto_remove && restart.is_some_and(|r| r != RestartPolicy::No) {
+        return Err(auto_remove_and_restart());
+    }
+    let Some(limits) = limits else {
+        return Ok(Change::Update {
+            limits: None,
+            restart,
+        });
+    };
+    let merged = record.request.limits.clone().with(limits);
+    record.request.limits = merged.clone();
+    let base = base(engine, &record)?;
+    let (job, ..) = job(engine, &base, Act::Start, record)?;
+    let mut resources = job.resources;
+    // The devices stay as they are.
+    resources.set_devices(None);
+    Ok(Change::Update {
+        limits: Some(Box::new((merged, resources))),
+        restart,
+    })
+}
+
+fn auto_remove_and_restart() -> Error {
+    Error::Setting {
+        setting: "restart",
+        value: "a policy".into(),
+        reason: "a container that is removed at its end (auto_remove, --rm) cannot be restarted"
+            .into(),
+    }
+}
+
+/// What no later stage would notice.
+fn check(request: &Request) -> Result<()> {
+    if request.auto_remove && request.restart != RestartPolicy::No {
+        return Err(auto_remove_and_restart());
+    }
     if request.userns != UserNamespace::Host {
         return Err(Error::Setting {
             setting: "userns",
@@ -35,17 +128,56 @@ pub(crate) async fn start(
                 .into(),
         });
     }
-    let monitor = client::spawn(engine.launcher())?;
+    Ok(())
+}
+
+/// The image that a container was made of.
+fn base(engine: &Engine, record: &Record) -> Result<Base> {
+    Ok(match &record.image {
+        None => Base::Host,
+        Some(id) => Base::Image(Box::new(engine.store().find(id.as_ref())?)),
+    })
+}
+
+fn config(base: &Base) -> Option<&oci_spec::image::Config> {
+    match base {
+        Base::Host => None,
+        Base::Image(image) => image.config.config().as_ref(),
+    }
+}
+
+/// A new container's record. Its arguments and its cgroup are filled in when they are known.
+fn record(base: &Base, mut request: Request) -> Result<Record> {
     let id = name::new_id()?;
     let name = name::choose(request.name.take())?;
-    let dir = engine.container_dir(&id);
+    inherit_labels(&mut request, config(base));
+    Ok(Record {
+        id,
+        name,
+        created: state::now(),
+        image: match base {
+            Base::Host => None,
+            Base::Image(image) => Some(image.id.clone()),
+        },
+        cgroup: PathBuf::new(),
+        args: Vec::new(),
+        request,
+    })
+}
 
-    // image ─snapshot→ Rootfs: directories to stack, nothing mounted
-    let (rootfs, entries, lease) = rootfs(engine, base, &dir)?;
-
-    // ─spec::compile→ Spec, ─plan::lower→ Plan: pure; what they must know is looked up here
-    make_sources(&request)?;
-    let devices = machine::devices(&request)?;
+/// request ─snapshot→ Rootfs ─spec::compile→ Spec ─plan::lower→ Plan: a monitor's job, and what
+/// goes with it. Pure but for what is looked up here and the directories of `-v`.
+fn job(
+    engine: &Engine,
+    base: &Base,
+    act: Act,
+    mut record: Record,
+) -> Result<(Job, Option<Lease>, Vec<String>)> {
+    let id = record.id.clone();
+    let (rootfs, entries, lease) = rootfs(engine, base, &engine.container_dir(&id))?;
+    let request = &record.request;
+    make_sources(request)?;
+    let devices = machine::devices(request)?;
     let block_devices = machine::block_devices(&request.limits)?;
     let facts = machine::facts(engine)?;
     let run = engine.run_dir(&id);
@@ -54,14 +186,10 @@ pub(crate) async fn start(
         hostname: run.join("hostname"),
         resolv_conf: run.join("resolv.conf"),
     };
-    let config = match base {
-        Base::Host => None,
-        Base::Image(image) => image.config.config().as_ref(),
-    };
-    inherit_labels(&mut request, config);
+    let config = config(base);
     let compiled = spec::compile(&Input {
         id: &id,
-        request: &request,
+        request,
         config,
         rootfs: &rootfs,
         etc: &etc,
@@ -75,50 +203,66 @@ pub(crate) async fn start(
     if let User::Lookup { groups, .. } = &mut plan.process.user {
         groups.clone_from(&request.group_add);
     }
-
-    // ─monitor→ a running container
     let linux = spec.linux().clone().unwrap_or_default();
     let cgroup = CgroupPath::new(linux.cgroups_path().clone().unwrap_or_default())?;
-    let stop_signal = stop_signal(&request, config)?;
-    let mut prepared = stdio::prepare(streams)?;
+    let additions = match base {
+        Base::Host => None,
+        Base::Image(image) => Some(&image.additions),
+    };
+    let check = health::check(
+        request.healthcheck.as_ref(),
+        additions.and_then(|a| a.healthcheck.as_ref()),
+        additions.map_or(&[], |a| &a.shell),
+    );
     let job = Job {
+        act,
         root: engine.root().to_owned(),
         run: engine.run_root().to_owned(),
         entries,
-        etc: etc_files(&request, &id, &facts.host)?.into(),
-        cgroup: cgroup.clone(),
+        etc: etc_files(request, &id, &facts.host)?.into(),
         resources: linux.resources().clone().unwrap_or_default(),
         hierarchy: facts.hierarchy,
         swap_implied: request.limits.memory_swap.is_none(),
-        streams: prepared.streams,
-        stop_signal,
+        streams: Default::default(),
+        stop_signal: stop_signal(request, config)?,
         stop_timeout: request.stop_timeout.unwrap_or(10),
-        record: Record {
-            id: id.clone(),
-            name: name.clone(),
-            created: state::now(),
-            image: match base {
-                Base::Host => None,
-                Base::Image(image) => Some(image.id.clone()),
-            },
-            cgroup: cgroup.into(),
-            args: plan.process.args.clone(),
-            request,
+        check,
+        record: {
+            record.cgroup = cgroup.clone().into();
+            record.args.clone_from(&plan.process.args);
+            record
         },
+        cgroup,
         plan,
     };
+    Ok((job, lease, compiled.warnings))
+}
+
+/// ─monitor→ a running container
+async fn launch(
+    engine: &Engine,
+    base: &Base,
+    monitor: client::Idle,
+    act: Act,
+    record: Record,
+    streams: Streams,
+) -> Result<Container> {
+    let (mut job, lease, warnings) = job(engine, base, act, record)?;
+    let mut prepared = stdio::prepare(streams)?;
+    job.streams = prepared.streams;
     let mut fds: Vec<_> = prepared.passed.iter().map(AsFd::as_fd).collect();
     fds.extend(lease.iter().map(AsFd::as_fd));
     let (mut link, pid, terminal) = client::launch(monitor, &job, &fds).await?;
     prepared.passed.clear();
     link.set_pumps(prepared.start_pumps()?);
     Ok(Container {
-        id,
-        name,
+        id: job.record.id,
+        name: job.record.name,
         pid,
-        warnings: compiled.warnings,
+        warnings,
         engine: engine.clone(),
-        link,
+        link: Some(link),
+        pumps: None,
         stdin: prepared.stdin,
         stdout: prepared.stdout,
         stderr: prepared.stderr,
@@ -126,7 +270,7 @@ pub(crate) async fn start(
     })
 }
 
-type Snapshot = (Rootfs, Vec<Entry>, Option<container_image::store::Lease>);
+type Snapshot = (Rootfs, Vec<Entry>, Option<Lease>);
 
 fn rootfs(engine: &Engine, base: &Base, dir: &Path) -> Result<Snapshot> {
     let directory = |path: &str, mode| Entry {

@@ -69,8 +69,9 @@ impl Streams {
 }
 
 /// A stream as the monitor is told of it; descriptors travel beside, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stream {
+    #[default]
     Null,
     Fd,
     Log,

@@ -270,19 +270,20 @@ async fn dropping_ends_and_removes() {
 #[tokio::test]
 async fn detached_containers_live_on() {
     let (dir, engine) = engine();
-    let container = engine
+    let mut container = engine
         .container("host")
         .args(["sleep", "1000"])
         .start()
         .await
         .unwrap();
     let (pid, id) = (container.pid(), container.id().to_owned());
-    assert_eq!(container.detach().await.unwrap(), id);
+    container.detach().await.unwrap();
+    drop(container);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(alive(pid));
-    let inspect = engine.inspect(&id).unwrap();
-    assert_eq!(inspect.record.id, id);
-    engine.kill(&id, 9).await.unwrap();
+    let container = engine.get(&id).unwrap();
+    assert_eq!(container.pid(), pid);
+    container.kill(9).await.unwrap();
     eventually("the end of the container", || !alive(pid));
     eventually("the removal", || run_is_empty(dir.path()));
     assert_clean(dir.path());
@@ -302,13 +303,12 @@ async fn one_that_is_kept_says_how_it_ended() {
         .start()
         .await
         .unwrap();
-    let id = container.id().to_owned();
     assert_eq!(container.wait().await.unwrap().code, 4);
     assert_eq!(container.logs().unwrap().stdout, b"kept\n");
-    let inspect = engine.inspect(&id).unwrap();
+    let inspect = container.inspect().unwrap();
     assert_eq!(inspect.state.status, Status::Exited);
     assert_eq!(inspect.state.exit.unwrap().code, 4);
-    engine.remove(&id).unwrap();
+    container.remove(false).await.unwrap();
     assert_clean(dir.path());
 }
 

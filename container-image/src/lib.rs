@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod digest;
+pub mod docker;
 pub mod layer;
 pub mod manifest;
 pub mod platform;

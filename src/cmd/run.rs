@@ -76,7 +76,7 @@ pub(crate) fn run(settings: &Settings, args: RunArgs) -> Result<u8, Error> {
             action: "catch signals",
             source,
         })?;
-        let container = start(&engine, &request, &choice, attach).await?;
+        let mut container = start(&engine, &request, &choice, attach).await?;
         for warning in container.warnings() {
             print::err(&format!("WARNING: {warning}"));
         }
@@ -84,8 +84,8 @@ pub(crate) fn run(settings: &Settings, args: RunArgs) -> Result<u8, Error> {
             file.write(container.id())?;
         }
         if detach {
-            let id = container.detach().await?;
-            return print::out(&format!("{id}\n")).map(|()| 0);
+            container.detach().await?;
+            return print::out(&format!("{}\n", container.id())).map(|()| 0);
         }
         attached_run(container, attach, signals.as_mut()).await
     })

@@ -8,35 +8,16 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::job::{Failure, Job, News, Request, Word};
+use super::job::{Job, News, Request, Word};
 use super::spawn::Launcher;
 use crate::container::ExitStatus;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exec::{Exec, ExecRequest};
 use crate::reap;
-use crate::state;
+use crate::state::{self, Change};
 use crate::stdio::{self, Pumps, Streams};
 use crate::wire::{Channel, Inbox};
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Fault(fault) => fault.into(),
-            Failure::NameInUse { name, id } => Self::NameInUse { name, id },
-            Failure::Cgroup(reason) => Self::Limit { reason },
-            Failure::Io {
-                action,
-                path,
-                reason,
-                ..
-            } => Self::Setup {
-                step: format!("{action} {}", path.display()),
-                reason,
-            },
-        }
-    }
-}
 
 /// A connection that is read in pieces, whenever some arrive; an abandoned read loses nothing.
 #[derive(Debug)]
@@ -117,16 +98,20 @@ impl Connection {
         loop {
             match self.receive().await? {
                 (News::Exited(status), _) => return Ok(status),
-                (News::Failed(failure), _) => return Err(failure.into()),
+                (News::Failed(failure), _) => return Err(failure.into_error(&self.id)),
                 _ => {}
             }
         }
     }
 
     async fn started(&self) -> Result<(u32, Option<OwnedFd>)> {
-        match self.receive().await? {
+        self.is_started(self.receive().await?)
+    }
+
+    fn is_started(&self, answer: (News, Vec<OwnedFd>)) -> Result<(u32, Option<OwnedFd>)> {
+        match answer {
             (News::Started { pid }, mut fds) => Ok((pid, fds.pop())),
-            (News::Failed(failure), _) => Err(failure.into()),
+            (News::Failed(failure), _) => Err(failure.into_error(&self.id)),
             (other, _) => Err(Error::Protocol {
                 id: self.id.clone(),
                 reason: format!("{other:?} instead of Started"),
@@ -162,27 +147,48 @@ pub(crate) fn spawn(launcher: &Launcher) -> Result<Idle> {
     })
 }
 
+/// Hands a monitor its job and waits for its answer.
+async fn hand_over(
+    monitor: Idle,
+    job: &Job,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(Connection, reap::Guard, (News, Vec<OwnedFd>))> {
+    let Idle { channel, child } = monitor;
+    // A monitor that has already failed has said why: read that rather than fail to write.
+    let sent = channel.send(job, fds);
+    let connection = Connection::new(&job.record.id, channel)?;
+    match (connection.receive().await, sent) {
+        (Ok((News::Failed(failure), _)), _) => {
+            // Its clean-up is done when the connection closes.
+            child.wait();
+            Err(failure.into_error(&job.record.id))
+        }
+        (Ok(answer), _) => Ok((connection, child, answer)),
+        (Err(Error::MonitorGone { .. }), Err(e)) => {
+            Err(Error::system("hand the job to the container's monitor")(e))
+        }
+        (Err(e), _) => {
+            child.wait();
+            Err(e)
+        }
+    }
+}
+
+/// Has a monitor make a container, without starting it.
+pub(crate) async fn make(monitor: Idle, job: &Job, fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let (_, child, _) = hand_over(monitor, job, fds).await?;
+    child.wait();
+    Ok(())
+}
+
 /// Hands a monitor its job and waits until the program runs.
 pub(crate) async fn launch(
     monitor: Idle,
     job: &Job,
     fds: &[BorrowedFd<'_>],
 ) -> Result<(Link, u32, Option<OwnedFd>)> {
-    let Idle { channel, child } = monitor;
-    // A monitor that has already failed has said why: read that rather than fail to write.
-    let sent = channel.send(job, fds);
-    let connection = Connection::new(&job.record.id, channel)?;
-    let (pid, terminal) = match (connection.started().await, sent) {
-        (Ok(started), _) => started,
-        (Err(Error::MonitorGone { .. }), Err(e)) => {
-            return Err(Error::system("hand the job to the container's monitor")(e));
-        }
-        (Err(e), _) => {
-            // Its clean-up is done when the connection closes.
-            child.wait();
-            return Err(e);
-        }
-    };
+    let (connection, child, answer) = hand_over(monitor, job, fds).await?;
+    let (pid, terminal) = connection.is_started(answer)?;
     let link = Link {
         connection,
         pumps: Mutex::default(),
@@ -213,17 +219,19 @@ impl Link {
         exit.await.cloned()
     }
 
-    /// Tells the monitor to go on alone.
-    pub(crate) async fn detach(self) -> Result<()> {
+    /// Tells the monitor to go on alone. What connects the container's streams with this
+    /// process goes on too.
+    pub(crate) async fn detach(self) -> Result<Pumps> {
         self.connection.send(&Word::Detach).await?;
         loop {
             match self.connection.receive().await? {
-                (News::Done, _) => return Ok(()),
+                (News::Done, _) => break,
                 // It has just ended by itself: nothing to detach from.
-                (News::Exited(_), _) => return Ok(()),
+                (News::Exited(_), _) => break,
                 _ => {}
             }
         }
+        Ok(self.pumps.into_inner())
     }
 }
 
@@ -258,16 +266,27 @@ fn connect(engine: &Engine, id: &str) -> Result<Channel> {
     Ok(Channel::new(UnixStream::connect(path).map_err(gone)?))
 }
 
-async fn request(engine: &Engine, id: &str, request: &Request) -> Result<()> {
+async fn ask(engine: &Engine, id: &str, request: &Request) -> Result<Connection> {
     let channel = connect(engine, id)?;
     channel
         .send(request, &[])
         .map_err(|_| Error::NotRunning { id: id.to_owned() })?;
-    match Connection::new(id, channel)?.receive().await {
-        Ok((News::Failed(failure), _)) => Err(failure.into()),
-        Ok(_) => Ok(()),
+    Connection::new(id, channel)
+}
+
+/// A monitor that is gone before it has answered has no container any more.
+fn or_not_running<T>(answer: Result<T>) -> Result<T> {
+    match answer {
         Err(Error::MonitorGone { id }) => Err(Error::NotRunning { id }),
-        Err(e) => Err(e),
+        answer => answer,
+    }
+}
+
+async fn request(engine: &Engine, id: &str, request: &Request) -> Result<()> {
+    let connection = ask(engine, id, request).await?;
+    match or_not_running(connection.receive().await)? {
+        (News::Failed(failure), _) => Err(failure.into_error(id)),
+        _ => Ok(()),
     }
 }
 
@@ -275,13 +294,36 @@ pub(crate) async fn kill(engine: &Engine, id: &str, signal: i32) -> Result<()> {
     request(engine, id, &Request::Kill { signal }).await
 }
 
-pub(crate) async fn stop(engine: &Engine, id: &str, timeout: Option<Duration>) -> Result<()> {
+pub(crate) async fn pause(engine: &Engine, id: &str, pause: bool) -> Result<()> {
+    request(engine, id, &Request::Pause(pause)).await
+}
+
+pub(crate) async fn change(engine: &Engine, id: &str, change: Change) -> Result<()> {
+    request(engine, id, &Request::Change(Box::new(change))).await
+}
+
+/// Waits for the end of the first process.
+pub(crate) async fn wait(engine: &Engine, id: &str) -> Result<ExitStatus> {
+    let connection = ask(engine, id, &Request::Wait).await?;
+    or_not_running(connection.exited().await)
+}
+
+/// Stops a container and waits until all is over.
+pub(crate) async fn stop(
+    engine: &Engine,
+    id: &str,
+    signal: Option<i32>,
+    timeout: Option<Duration>,
+) -> Result<ExitStatus> {
     let timeout = timeout.map(|t| t.as_secs());
-    match request(engine, id, &Request::Stop { timeout }).await {
-        // It has ended by itself meanwhile, which is what was wanted.
-        Err(Error::NotRunning { .. }) => Ok(()),
-        result => result,
-    }
+    let connection = ask(engine, id, &Request::Stop { signal, timeout }).await?;
+    or_not_running(connection.exited().await)
+}
+
+/// Kills a running container and removes it.
+pub(crate) async fn remove(engine: &Engine, id: &str) -> Result<ExitStatus> {
+    let connection = ask(engine, id, &Request::Remove).await?;
+    or_not_running(connection.exited().await)
 }
 
 pub(crate) async fn exec(

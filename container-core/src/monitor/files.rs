@@ -10,21 +10,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use super::job::{EntryKind, Failure, Job};
-use crate::state::{self, Record, State, Status};
+use super::job::{Act, Entry, EntryKind, Failure, Job};
+use crate::state::{self, Change, Claim, Record, State};
 
 /// Guards the directories and the name: dropping removes them unless they are to stay.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
     dir: PathBuf,
-    run: PathBuf,
-    id: String,
-    name: String,
+    record: Record,
     named: bool,
     keep: bool,
     /// Held as long as this process lives.
-    _lock: File,
+    claim: Claim,
 }
 
 fn failure(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
@@ -54,61 +52,89 @@ fn directory(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 impl Files {
-    /// Takes the name, makes everything, writes the record.
+    /// Makes everything, or finds it made, and takes the lock.
     pub(super) fn make(job: &Job) -> Result<Self, Failure> {
         let id = &job.record.id;
         let (dir, run) = (job.root.join("containers").join(id), job.run.join(id));
-        directory(&run, 0o700).map_err(failure("make the directory", &run))?;
+        let claim = Claim::take(&run).map_err(failure("lock", &run))?;
         // From here on dropping undoes.
-        let lock = lock(&run)?;
         let mut files = Self {
             root: job.root.clone(),
             dir,
-            run,
-            id: id.clone(),
-            name: job.record.name.clone(),
+            record: job.record.clone(),
             named: false,
-            keep: false,
-            _lock: lock,
+            keep: job.act == Act::Start,
+            claim: claim.ok_or(Failure::Held)?,
         };
-        directory(&files.dir, 0o711).map_err(failure("make the directory", &files.dir))?;
-        let record = files.dir.join(state::RECORD);
-        state::write(&record, &job.record, !job.record.request.auto_remove)
-            .map_err(failure("write", &record))?;
-        files.take_name(&job.record)?;
-        for (dir, entries) in [(&files.dir, &job.entries), (&files.run, &job.etc)] {
-            for entry in entries {
-                make(&dir.join(&entry.path), &entry.kind)?;
+        match job.act {
+            Act::Start => files.check()?,
+            Act::Run | Act::Create => files.create(&job.entries)?,
+        }
+        if job.act != Act::Create {
+            for entry in &job.etc {
+                make(&files.run().join(&entry.path), &entry.kind)?;
             }
         }
         Ok(files)
     }
 
-    fn take_name(&mut self, record: &Record) -> Result<(), Failure> {
-        let names = self.root.join("names");
-        loop {
-            match state::take_name(&self.root, &record.name, &record.id)
-                .map_err(failure("take a name in", &names))?
-            {
-                Ok(()) => {
-                    self.named = true;
-                    return Ok(());
-                }
-                // Whoever had it was removed in two steps and killed between them.
-                Err(owner)
-                    if !self.root.join("containers").join(&owner).exists()
-                        && !self.run.with_file_name(&owner).exists() =>
-                {
-                    state::release_name(&self.root, &record.name, &owner);
-                }
-                Err(owner) => {
-                    return Err(Failure::NameInUse {
-                        name: record.name.clone(),
-                        id: owner,
-                    });
-                }
-            }
+    fn create(&mut self, entries: &[Entry]) -> Result<(), Failure> {
+        directory(&self.dir, 0o711).map_err(failure("make the directory", &self.dir))?;
+        let path = self.dir.join(state::RECORD);
+        state::write(&path, &self.record, !self.record.request.auto_remove)
+            .map_err(failure("write", &path))?;
+        self.take_name()?;
+        for entry in entries {
+            make(&self.dir.join(&entry.path), &entry.kind)?;
         }
+        Ok(())
+    }
+
+    /// Whether the container is still what the job was made from.
+    fn check(&mut self) -> Result<(), Failure> {
+        self.named = true;
+        let path = self.dir.join(state::RECORD);
+        match state::read_record(&path) {
+            Ok(record) if record == self.record => Ok(()),
+            _ => Err(Failure::Outdated),
+        }
+    }
+
+    fn take_name(&mut self) -> Result<(), Failure> {
+        let (name, id) = (&self.record.name, &self.record.id);
+        let taken = state::take_name(&self.root, self.run_root(), name, id)
+            .map_err(failure("take a name in", &self.root.join("names")))?;
+        self.named = taken.is_ok();
+        taken.map_err(|id| Failure::NameInUse {
+            name: name.clone(),
+            id,
+        })
+    }
+
+    pub(super) fn run(&self) -> &Path {
+        self.claim.run()
+    }
+
+    fn run_root(&self) -> &Path {
+        self.run().parent().unwrap_or(Path::new("/"))
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Changes the record.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), Failure> {
+        let run_root = self.run_root().to_owned();
+        let changed = state::change(&self.root, &run_root, &mut self.record, change)
+            .map_err(failure("write the record in", &self.dir))?;
+        changed.map_err(|id| Failure::NameInUse {
+            name: match change {
+                Change::Name(name) => name.clone(),
+                Change::Update { .. } => String::new(),
+            },
+            id,
+        })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -119,28 +145,32 @@ impl Files {
     pub(super) fn listen(&self) -> Result<UnixListener, Failure> {
         // By descriptor: the path of a socket may have 107 bytes only (unix(7)).
         let listen = || {
-            let run = File::open(&self.run)?;
+            let run = File::open(self.run())?;
             let path = format!("/proc/self/fd/{}/{}", run.as_raw_fd(), state::SOCKET);
             UnixListener::bind(path)
         };
-        listen().map_err(failure("listen in", &self.run))
+        listen().map_err(failure("listen in", self.run()))
     }
 
-    /// Writes where the container stands. One that goes with its monitor needs no such record.
-    pub(super) fn state(&self, record: &Record, state: &State) -> io::Result<()> {
-        if record.request.auto_remove {
+    /// Writes where the container stands; `last` before the lock is let go.
+    pub(super) fn state(&self, state: &State, last: bool) -> io::Result<()> {
+        let ephemeral = self.record.request.auto_remove;
+        if last && ephemeral {
             return Ok(());
         }
-        state::write(
-            &self.dir.join(state::STATE),
-            state,
-            state.status == Status::Exited,
-        )
+        let path = state::state_path(&self.record, &self.dir, self.run());
+        state::write(&path, state, last)
     }
 
-    /// Leaves the directory and the name behind.
-    pub(super) fn keep(&mut self) {
-        self.keep = true;
+    /// What was last written of where the container stands.
+    pub(super) fn last_state(&self) -> State {
+        let path = state::state_path(&self.record, &self.dir, self.run());
+        state::read_state(&path).unwrap_or_default()
+    }
+
+    /// Whether the directory and the name are left behind.
+    pub(super) fn keep(&mut self, keep: bool) {
+        self.keep = keep;
     }
 }
 
@@ -170,21 +200,14 @@ fn make(path: &Path, kind: &EntryKind) -> Result<(), Failure> {
     .map_err(failure("make", path))
 }
 
-fn lock(run: &Path) -> Result<File, Failure> {
-    let path = run.join(state::LOCK);
-    let file = File::create(&path).map_err(failure("make", &path))?;
-    file.lock().map_err(failure("lock", &path))?;
-    Ok(file)
-}
-
 impl Drop for Files {
     fn drop(&mut self) {
-        if !self.keep {
-            // What cannot be removed now is found by whoever tidies up.
-            if container_image::layer::remove_tree(&self.dir).is_ok() && self.named {
-                state::release_name(&self.root, &self.name, &self.id);
-            }
+        if self.keep {
+            return;
         }
-        _ = fs::remove_dir_all(&self.run);
+        // What cannot be removed now is found by whoever tidies up.
+        if container_image::layer::remove_tree(&self.dir).is_ok() && self.named {
+            state::release_name(&self.root, &self.record.name, &self.record.id);
+        }
     }
 }

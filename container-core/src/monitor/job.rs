@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::container::ExitStatus;
+use crate::error::{CommandProblem, Error};
 use crate::exec::ExecRequest;
+use crate::health::Check;
 use crate::plan::Plan;
 use crate::runtime::Fault;
-use crate::state::Record;
+use crate::state::{Change, Record};
 use crate::stdio::Stream;
 
 /// The finished work: a monitor needs nothing else. Descriptors beside it: those of the streams,
 /// in order, then the image's lease if there is one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
+    pub(crate) act: Act,
     pub(crate) root: PathBuf,
     pub(crate) run: PathBuf,
     pub(crate) record: Record,
@@ -35,6 +38,18 @@ pub(crate) struct Job {
     pub(crate) stop_signal: i32,
     /// Seconds.
     pub(crate) stop_timeout: u64,
+    pub(crate) check: Option<Check>,
+}
+
+/// What to do with a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Act {
+    /// Make it and start it.
+    Run,
+    /// Only make it.
+    Create,
+    /// Start one that was made.
+    Start,
 }
 
 /// Something to make below the container's directory.
@@ -77,13 +92,26 @@ pub(crate) enum News {
 }
 
 /// Why a request or a start failed, in a form that can be sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Failure {
     Fault(Fault),
     NameInUse {
         name: String,
         id: String,
     },
+    NotRunning,
+    /// Before it can do this.
+    Paused {
+        action: String,
+    },
+    /// Paused already, or not.
+    Unchanged {
+        paused: bool,
+    },
+    /// Somebody else has the container's lock.
+    Held,
+    /// The record is not the one that the job was made from.
+    Outdated,
     /// A limit or the cgroup itself.
     Cgroup(String),
     /// A file or directory of the engine's.
@@ -106,11 +134,65 @@ impl From<Fault> for Failure {
 pub(crate) enum Request {
     /// Send the first process a signal.
     Kill { signal: i32 },
-    /// Send it the stop signal, and SIGKILL after so many seconds.
-    Stop { timeout: Option<u64> },
+    /// Send it the stop signal (its own when none is given), and SIGKILL after so many seconds.
+    /// Answered when all has ended.
+    Stop {
+        signal: Option<i32>,
+        timeout: Option<u64>,
+    },
+    /// Freeze its processes, or let them go on.
+    Pause(bool),
+    /// Tell when the first process has ended, at once when there is none.
+    Wait,
+    /// Kill it and remove it. Answered when that is done.
+    Remove,
+    /// Change the record, and the limits in force.
+    Change(Box<Change>),
     /// Start a further process. Descriptors of its streams come beside.
     Exec {
         request: ExecRequest,
         streams: [Stream; 3],
     },
+}
+
+impl Failure {
+    /// The exit code that a shell would give.
+    pub(crate) fn exit_code(&self) -> i32 {
+        match self {
+            Self::Fault(Fault::Command { problem, .. }) => match problem {
+                CommandProblem::NotFound => 127,
+                CommandProblem::NotExecutable => 126,
+            },
+            _ => 128,
+        }
+    }
+
+    /// As the caller sees it.
+    pub(crate) fn into_error(self, id: &str) -> Error {
+        let id = id.to_owned();
+        match self {
+            Self::Fault(fault) => fault.into(),
+            Self::NameInUse { name, id } => Error::NameInUse { name, id },
+            Self::Cgroup(reason) => Error::Limit { reason },
+            Self::NotRunning => Error::NotRunning { id },
+            Self::Paused { action } => Error::Paused { id, action },
+            Self::Unchanged { paused } => Error::Unchanged { id, paused },
+            Self::Held | Self::Outdated => Error::Busy { id },
+            Self::Io {
+                action,
+                path,
+                reason,
+                ..
+            } => Error::Setup {
+                step: format!("{action} {}", path.display()),
+                reason,
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.clone().into_error("").fmt(f)
+    }
 }

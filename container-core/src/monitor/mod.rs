@@ -8,13 +8,14 @@
 //! ```
 //!
 //! `job` is what goes over the socket; `spawn` and `client` are the embedder's side; `entry`,
-//! `supervise` and `serve` are the monitor's.
+//! `supervise`, `serve` and `probe` are the monitor's.
 
 pub(crate) mod client;
 mod entry;
 mod files;
 pub(crate) mod job;
 mod logging;
+mod probe;
 mod serve;
 pub(crate) mod spawn;
 mod supervise;

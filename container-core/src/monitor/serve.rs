@@ -4,9 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::job::{Failure, News, Request};
-use super::supervise::Supervisor;
+use super::supervise::{Ending, Phase, Supervisor};
+use crate::container::ExitStatus;
 use crate::runtime::{self, Fault, Launched, Stdio};
 use crate::spec;
+use crate::state::{Change, Status};
 use crate::stdio::Stream;
 use crate::wire::Channel;
 
@@ -46,6 +48,34 @@ impl Session {
     }
 }
 
+/// A connection that waits for the container's end.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    client: Channel,
+    /// For the end of all, clean-up included; not just of this run.
+    all: bool,
+}
+
+impl Waiter {
+    pub(super) fn for_all(&self) -> bool {
+        self.all
+    }
+
+    pub(super) fn tell(self, exit: &ExitStatus) {
+        _ = self.client.send(&News::Exited(exit.clone()), &[]);
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+impl AsFd for Waiter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.client.as_fd()
+    }
+}
+
 impl Supervisor {
     /// Takes a connection and does what it asks.
     pub(super) fn accept(&mut self) {
@@ -58,61 +88,150 @@ impl Supervisor {
         let Ok(Some((request, fds))) = client.receive::<Request>() else {
             return;
         };
-        match request {
-            Request::Kill { signal } => {
-                let result = runtime::signal(&self.first.pidfd, signal);
-                let news = match result {
-                    Ok(()) => News::Done,
-                    Err(e) => News::Failed(Fault::setup("send the signal", &e).into()),
+        let done = match request {
+            Request::Stop { signal, timeout } => {
+                self.state.stopped = true;
+                self.stop(signal, timeout);
+                self.waiters.push(Waiter { client, all: true });
+                return;
+            }
+            Request::Remove => {
+                self.ending = Ending {
+                    over: true,
+                    remove: true,
                 };
-                _ = client.send(&news, &[]);
+                self.kill();
+                self.waiters.push(Waiter { client, all: true });
+                return;
             }
-            Request::Stop { timeout } => {
-                self.stop(timeout);
-                _ = client.send(&News::Done, &[]);
-            }
-            Request::Exec { request, streams } => match self.exec(&request, streams, fds) {
-                Ok(mut process) => {
-                    let terminal = process.terminal.take();
-                    let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
-                    let pid = u32::try_from(process.pid).unwrap_or(0);
-                    _ = client.send(&News::Started { pid }, &fds);
-                    self.sessions.push(Session {
-                        process,
-                        client,
-                        abandoned: false,
-                    });
+            Request::Wait => {
+                let waiter = Waiter { client, all: false };
+                match (&self.phase, &self.state.exit) {
+                    (Phase::Waiting { .. }, Some(exit)) => waiter.tell(exit),
+                    _ => self.waiters.push(waiter),
                 }
-                Err(failure) => _ = client.send(&News::Failed(failure), &[]),
-            },
+                return;
+            }
+            Request::Exec { request, streams } => return self.exec(client, &request, streams, fds),
+            Request::Kill { signal } => self.send_signal(signal),
+            Request::Pause(pause) => self.pause(pause),
+            Request::Change(change) => self.change(&change),
+        };
+        let news = done.map_or_else(News::Failed, |()| News::Done);
+        _ = client.send(&news, &[]);
+    }
+
+    fn send_signal(&mut self, signal: i32) -> Result<(), Failure> {
+        let Phase::Running(run) = &self.phase else {
+            return Err(Failure::NotRunning);
+        };
+        runtime::signal(&run.first.pidfd, signal)
+            .map_err(|e| Fault::setup("send the signal", &e))?;
+        // As Docker has it: these mean that it is to end, whatever its restart policy.
+        if signal == libc::SIGKILL || signal == self.job.stop_signal {
+            self.ending.over = true;
+            self.state.stopped = true;
+            self.thaw();
         }
+        Ok(())
+    }
+
+    fn pause(&mut self, pause: bool) -> Result<(), Failure> {
+        if !matches!(self.phase, Phase::Running(_)) {
+            return Err(Failure::NotRunning);
+        }
+        let paused = self.state.status == Status::Paused;
+        if paused == pause {
+            return Err(Failure::Unchanged { paused });
+        }
+        let Some(group) = &self.group else {
+            let why = "pausing needs a cgroup, and there is none here that this user may use";
+            return Err(Failure::Cgroup(why.to_owned()));
+        };
+        let done = if pause { group.freeze() } else { group.thaw() };
+        done.map_err(|e| Failure::Cgroup(e.to_string()))?;
+        self.state.status = if pause {
+            Status::Paused
+        } else {
+            Status::Running
+        };
+        self.write_state();
+        Ok(())
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), Failure> {
+        if let Change::Update {
+            limits: Some(limits),
+            ..
+        } = change
+        {
+            let resources = &limits.1;
+            if let Some(group) = &self.group {
+                group
+                    .apply(resources)
+                    .map_err(|e| Failure::Cgroup(e.to_string()))?;
+            } else if matches!(self.phase, Phase::Running(_)) {
+                let why = "limits need a cgroup, and there is none here that this user may use";
+                return Err(Failure::Cgroup(why.to_owned()));
+            }
+            // For the next run.
+            self.job.resources = resources.clone();
+        }
+        self.files.change(change)
     }
 
     fn exec(
-        &self,
+        &mut self,
+        client: Channel,
         request: &crate::exec::ExecRequest,
         streams: [Stream; 3],
         fds: Vec<OwnedFd>,
-    ) -> Result<Launched, Failure> {
+    ) {
         let mut fds = fds.into_iter();
         let streams = streams.map(|stream| match stream {
             Stream::Fd => fds.next().map_or(Stdio::Null, Stdio::Fd),
             Stream::Null | Stream::Log => Stdio::Null,
         });
+        match self.enter(request, &streams) {
+            Ok(mut process) => {
+                let terminal = process.terminal.take();
+                let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
+                let pid = u32::try_from(process.pid).unwrap_or(0);
+                _ = client.send(&News::Started { pid }, &fds);
+                self.sessions.push(Session {
+                    process,
+                    client,
+                    abandoned: false,
+                });
+            }
+            Err(failure) => _ = client.send(&News::Failed(failure), &[]),
+        }
+    }
+
+    /// Starts a further process in the container.
+    pub(super) fn enter(
+        &self,
+        request: &crate::exec::ExecRequest,
+        streams: &[Stdio; 3],
+    ) -> Result<Launched, Failure> {
+        let Phase::Running(run) = &self.phase else {
+            return Err(Failure::NotRunning);
+        };
+        if self.state.status == Status::Paused {
+            return Err(Failure::Paused {
+                action: "exec".into(),
+            });
+        }
         let join = match &self.group {
             Some(group) => group.join().map_err(|e| Failure::Cgroup(e.to_string()))?,
             None => crate::cgroup::Join::Tasks(Vec::new()),
         };
-        let process = spec::compile_exec(&self.process, request);
+        let process = spec::compile_exec(&self.job.plan.process, request);
         let terminal = request.tty.then_some(request.console_size);
-        let target = self.first.pidfd.as_fd();
+        let target = run.first.pidfd.as_fd();
+        let namespaces = self.job.plan.namespaces.iter().map(|n| n.flag).sum();
         Ok(runtime::enter(
-            target,
-            self.namespaces,
-            &join,
-            &process,
-            &streams,
-            terminal,
+            target, namespaces, &join, &process, streams, terminal,
         )?)
     }
 }

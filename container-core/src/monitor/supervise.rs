@@ -9,207 +9,252 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags};
 
 use super::files::Files;
-use super::job::{Failure, Job, News, Word};
+use super::job::{Act, Failure, Job, News, Word};
 use super::logging::Logging;
-use super::serve::Session;
+use super::probe::Probes;
+use super::serve::{Session, Waiter};
 use crate::cgroup::{self, Cgroup, CgroupError, Hierarchy, Join};
 use crate::container::ExitStatus;
-use crate::plan::{Process, Step};
+use crate::plan::Step;
+use crate::request::RestartPolicy;
+use crate::restart::{self, End};
 use crate::runtime::{self, Fault, Launched, Stdio};
-use crate::state::{self, Record, State, Status};
+use crate::state::{self, State, Status};
 use crate::stdio::Stream;
 use crate::wire::Channel;
 
-/// Takes a job, runs it, reports.
+/// Takes a job, carries it out, reports.
 pub(super) fn run(channel: Channel) {
     let Ok(Some((job, fds))) = channel.receive::<Job>() else {
         return;
     };
-    match Supervisor::start(job, fds, channel) {
-        Ok(supervisor) => supervisor.watch(),
-        Err((channel, failure)) => _ = channel.send(&News::Failed(failure), &[]),
-    }
+    let news = match Files::make(&job) {
+        Err(failure) => News::Failed(failure),
+        Ok(mut files) if job.act == Act::Create => {
+            files.keep(true);
+            News::Done
+        }
+        Ok(files) => match Supervisor::start(job, files, fds) {
+            Ok(supervisor) => return supervisor.live(channel),
+            Err(failure) => News::Failed(failure),
+        },
+    };
+    _ = channel.send(&news, &[]);
 }
 
-/// A running container and all that belongs to it.
-pub(super) struct Supervisor {
+/// What the first process is doing.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// It runs.
+    Running(Run),
+    /// It has ended and is started again at this moment.
+    Waiting { until: Instant, waited: Duration },
+}
+
+/// One run of the first process.
+#[derive(Debug)]
+pub(super) struct Run {
     pub(super) first: Launched,
+    pub(super) since: Instant,
+    /// How long it was waited before.
+    waited: Duration,
+}
+
+/// Why there is to be no further run.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// It was asked for: there is none.
+    pub(super) over: bool,
+    /// The container goes with this run.
+    pub(super) remove: bool,
+}
+
+/// A container and all that belongs to it.
+pub(super) struct Supervisor {
+    pub(super) job: Job,
+    pub(super) phase: Phase,
+    pub(super) state: State,
     pub(super) group: Option<Box<dyn Cgroup>>,
-    /// What `exec` starts from.
-    pub(super) process: Process,
-    /// Namespaces that a further process joins.
-    pub(super) namespaces: u64,
     pub(super) sessions: Vec<Session>,
-    pub(super) stop_signal: i32,
-    pub(super) stop_timeout: u64,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) probes: Option<Probes>,
+    pub(super) ending: Ending,
     /// When patience with a container that was asked to stop ends.
     pub(super) deadline: Option<Instant>,
     pub(super) listener: UnixListener,
-    record: Record,
-    started: String,
-    files: Files,
+    pub(super) files: Files,
     logging: Logging,
     signals: SignalFd,
     owner: Option<Channel>,
-    /// Keeps the image.
-    _lease: Option<OwnedFd>,
+    /// The caller's streams, as long as there may be a further run; then the image's lease.
+    fds: Vec<OwnedFd>,
 }
 
 impl Supervisor {
-    fn start(job: Job, fds: Vec<OwnedFd>, channel: Channel) -> Result<Self, (Channel, Failure)> {
-        match Self::make(job, fds) {
-            Ok(mut supervisor) => {
-                let pid = u32::try_from(supervisor.first.pid).unwrap_or(0);
-                let terminal = supervisor.first.terminal.take();
-                let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
-                // An embedder that is gone is noticed by the loop.
-                _ = channel.send(&News::Started { pid }, &fds);
-                supervisor.owner = Some(channel);
-                Ok(supervisor)
-            }
-            Err(failure) => Err((channel, failure)),
-        }
-    }
-
-    fn make(mut job: Job, fds: Vec<OwnedFd>) -> Result<Self, Failure> {
-        let mut fds = fds.into_iter();
-        let files = Files::make(&job)?;
-        let group = group(&job)?;
-        let join = match &group {
-            Some(group) => group.join().map_err(|e| Failure::Cgroup(e.to_string()))?,
-            None => Join::Tasks(Vec::new()),
-        };
-        show_own_groups(&mut job, &join);
+    fn start(mut job: Job, mut files: Files, mut fds: Vec<OwnedFd>) -> Result<Self, Failure> {
         let mut logging = Logging::none();
-        let streams = {
-            let mut stream = |number: usize, name| -> Result<Stdio, Failure> {
-                Ok(match job.streams[number] {
-                    Stream::Null => Stdio::Null,
-                    Stream::Fd => fds.next().map_or(Stdio::Null, Stdio::Fd),
-                    Stream::Log => Stdio::Fd(
-                        logging
-                            .add(files.dir(), name)
-                            .map_err(|e| Fault::setup("open the log", &e))?,
-                    ),
-                })
-            };
-            [
-                stream(0, "stdin")?,
-                stream(1, "stdout")?,
-                stream(2, "stderr")?,
-            ]
-        };
         let signals = block_signals().map_err(|e| Fault::setup("block signals", &e.into()))?;
         let listener = files.listen()?;
-        let first = runtime::launch(&job.plan, &join, &streams)?;
-        drop((streams, join));
-        let record = job.record;
-        let started = state::now();
-        _ = files.state(
-            &record,
-            &State {
-                status: Status::Running,
-                pid: u32::try_from(first.pid).unwrap_or(0),
-                started: started.clone(),
-                finished: String::new(),
-                exit: None,
-            },
-        );
-        let namespaces = job.plan.namespaces.iter().map(|n| n.flag).sum();
-        Ok(Self {
-            first,
+        // What is kept has a past.
+        let mut state = match job.act {
+            Act::Start => files.last_state(),
+            _ => State::default(),
+        };
+        let (first, group) = match launch(&mut job, &files, &mut logging, &mut fds) {
+            Ok(launched) => launched,
+            Err(failure) => {
+                // What can be listed says why it does not run.
+                if !files.record().request.auto_remove {
+                    state.error = failure.to_string();
+                    state.exit = Some(ExitStatus {
+                        code: failure.exit_code(),
+                        signal: None,
+                        oom_killed: false,
+                    });
+                    _ = files.state(&state, true);
+                    files.keep(true);
+                }
+                return Err(failure);
+            }
+        };
+        let mut supervisor = Self {
+            phase: Phase::running(first, Duration::ZERO),
+            probes: None,
+            job,
+            state,
             group,
-            process: job.plan.process,
-            namespaces,
             sessions: Vec::new(),
-            stop_signal: job.stop_signal,
-            stop_timeout: job.stop_timeout,
+            waiters: Vec::new(),
+            ending: Ending::default(),
             deadline: None,
             listener,
-            record,
-            started,
             files,
             logging,
             signals,
             owner: None,
-            _lease: fds.next(),
-        })
+            fds,
+        };
+        supervisor.state.restarts = 0;
+        supervisor.state.stopped = false;
+        supervisor.started();
+        Ok(supervisor)
     }
 
-    /// Serves until the first process has ended, then cleans up and reports.
-    fn watch(mut self) {
+    /// Writes down that a run has begun.
+    fn started(&mut self) {
+        let Phase::Running(run) = &self.phase else {
+            return;
+        };
+        self.state.status = Status::Running;
+        self.state.pid = u32::try_from(run.first.pid).unwrap_or(0);
+        self.state.started = state::now();
+        self.state.error = String::new();
+        self.probes = self.job.check.clone().map(Probes::new);
+        self.state.health = self.probes.as_ref().map(|_| Default::default());
+        self.write_state();
+    }
+
+    /// A state that cannot be written (a full disk) must not stop the container.
+    pub(super) fn write_state(&self) {
+        _ = self.files.state(&self.state, false);
+    }
+
+    /// Reports the start, serves until the last run has ended, cleans up and reports.
+    fn live(mut self, channel: Channel) {
+        let terminal = match &mut self.phase {
+            Phase::Running(run) => run.first.terminal.take(),
+            Phase::Waiting { .. } => None,
+        };
+        let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
+        // An embedder that is gone is noticed by the loop.
+        let pid = self.state.pid;
+        _ = channel.send(&News::Started { pid }, &fds);
+        drop(terminal);
+        self.owner = Some(channel);
         // Most containers either end at once or live long. For those the job was most of what
         // this process ever uses; the kernel may have that back.
         let mut trim = Some(Instant::now() + Duration::from_millis(100));
-        while !self.turn(trim) {
+        while self.turn(trim) {
             if trim.is_some_and(|at| at <= Instant::now()) {
                 runtime::sys::trim_memory();
                 trim = None;
             }
         }
-        let status = self.finish();
-        for session in std::mem::take(&mut self.sessions) {
-            session.report();
+        self.bury();
+    }
+
+    /// The last run has ended: writes that down, removes what goes with it, tells everybody.
+    fn bury(mut self) {
+        self.state.status = Status::Exited;
+        self.state.pid = 0;
+        let remove = self.ending.remove || self.files.record().request.auto_remove;
+        if !remove {
+            _ = self.files.state(&self.state, true);
         }
-        let (owner, mut files) = (self.owner.take(), self.files);
-        if !self.record.request.auto_remove {
-            files.keep();
-        }
-        if let Some(group) = self.group {
+        self.files.keep(!remove);
+        if let Some(group) = self.group.take() {
             // Nothing is left in it; what the kernel refuses now, tidying up removes.
             _ = group.remove();
         }
-        drop(files);
-        if let Some(owner) = owner {
-            _ = owner.send(&News::Exited(status), &[]);
+        drop(self.files);
+        let exit = self.state.exit.unwrap_or(ExitStatus {
+            code: 0,
+            signal: None,
+            oom_killed: false,
+        });
+        for waiter in self.waiters {
+            waiter.tell(&exit);
+        }
+        if let Some(owner) = self.owner {
+            _ = owner.send(&News::Exited(exit), &[]);
         }
     }
 
-    /// Waits for something to happen, `until` at most, and deals with it. True when the first
-    /// process has ended.
+    /// Waits for something to happen, `until` at most, and deals with it. False when the last
+    /// run has ended.
     fn turn(&mut self, until: Option<Instant>) -> bool {
         let mut fds = vec![
-            PollFd::new(&self.first.pidfd, PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
         ];
+        if let Phase::Running(run) = &self.phase {
+            fds.push(PollFd::new(&run.first.pidfd, PollFlags::IN));
+        }
         let fixed = fds.len();
         fds.extend(self.owner.iter().map(|c| PollFd::new(c, PollFlags::IN)));
         let owner = self.owner.is_some();
-        fds.extend(
-            self.logging
-                .descriptors()
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-        );
-        for session in &self.sessions {
-            fds.extend(
-                session
-                    .descriptors()
-                    .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-            );
-        }
-        let until = [self.deadline, until].into_iter().flatten().min();
-        let timeout = until.map(|deadline| {
+        let others = self.logging.descriptors();
+        let others = others.chain(self.sessions.iter().flat_map(Session::descriptors));
+        let others = others.chain(self.waiters.iter().map(AsFd::as_fd));
+        let others = others.chain(self.probes.iter().flat_map(Probes::descriptors));
+        fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let until = [self.deadline, until, self.wake_up()];
+        let timeout = until.into_iter().flatten().min().map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             rustix::event::Timespec::try_from(left).unwrap_or_default()
         });
         if rustix::event::poll(&mut fds, timeout.as_ref()).is_err() {
-            return false;
+            return true;
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         self.logging.pump();
-        if ready[0] {
-            return true;
+        match &self.phase {
+            Phase::Running(_) if ready[2] => return self.ended(),
+            Phase::Waiting { until, waited } if *until <= Instant::now() => {
+                let waited = *waited;
+                return self.again(waited);
+            }
+            _ => {}
         }
-        if ready[1] {
+        if ready[0] {
             self.accept();
         }
-        if ready[2]
-            || self
-                .deadline
-                .is_some_and(|deadline| deadline <= Instant::now())
-        {
+        if ready[1] {
+            _ = self.signals.read_signal();
+            self.stop(None, None);
+        }
+        if self.deadline.is_some_and(|at| at <= Instant::now()) {
             self.deadline = None;
             self.kill();
         }
@@ -217,7 +262,19 @@ impl Supervisor {
             self.hear_owner();
         }
         self.sessions.retain_mut(|session| !session.turn());
-        false
+        self.waiters.retain(|waiter| !waiter.is_gone());
+        self.probe();
+        // Asked to end while it waited for its next run: this was the end.
+        !(self.ending.over && matches!(self.phase, Phase::Waiting { .. }))
+    }
+
+    /// The next moment at which something is to be done.
+    fn wake_up(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Waiting { until, .. } => Some(*until),
+            Phase::Running(_) if self.state.status == Status::Paused => None,
+            Phase::Running(_) => self.probes.as_ref().map(Probes::wake_up),
+        }
     }
 
     /// The owner says something or is gone.
@@ -230,47 +287,191 @@ impl Supervisor {
             }
             Ok(None) | Err(_) => {
                 self.owner = None;
-                self.record.request.auto_remove = true;
+                self.ending = Ending {
+                    over: true,
+                    remove: true,
+                };
                 self.kill();
             }
         }
     }
 
     /// Ends everything at once.
-    fn kill(&mut self) {
-        _ = rustix::process::pidfd_send_signal(&self.first.pidfd, rustix::process::Signal::KILL);
+    pub(super) fn kill(&mut self) {
+        if let Phase::Running(run) = &self.phase {
+            _ = runtime::signal(&run.first.pidfd, libc::SIGKILL);
+            self.thaw();
+        }
     }
 
-    /// Collects how the first process ended and ends whatever is left.
-    fn finish(&mut self) -> ExitStatus {
-        let mut status = runtime::wait(self.first.pid);
+    /// Lets frozen processes go on, so that they can hear a signal.
+    pub(super) fn thaw(&mut self) {
+        if self.state.status == Status::Paused {
+            if let Some(group) = &self.group {
+                _ = group.thaw();
+            }
+            self.state.status = Status::Running;
+            self.write_state();
+        }
+    }
+
+    /// Asks the first process to stop and remembers when to lose patience. There is no further
+    /// run.
+    pub(super) fn stop(&mut self, signal: Option<i32>, timeout: Option<u64>) {
+        self.ending.over = true;
+        if let Phase::Running(run) = &self.phase {
+            let signal = signal.unwrap_or(self.job.stop_signal);
+            _ = runtime::signal(&run.first.pidfd, signal);
+            self.thaw();
+            let timeout = Duration::from_secs(timeout.unwrap_or(self.job.stop_timeout));
+            self.deadline = Instant::now().checked_add(timeout);
+        }
+    }
+
+    /// The first process has ended: collects how, ends whatever is left, decides what follows.
+    /// False when nothing does.
+    fn ended(&mut self) -> bool {
+        let Phase::Running(run) = &self.phase else {
+            return true;
+        };
+        let (ran, waited) = (run.since.elapsed(), run.waited);
+        let mut exit = runtime::wait(run.first.pid);
         if let Some(group) = &self.group {
-            status.oom_killed = group.oom_kills().is_ok_and(|n| n > 0);
+            exit.oom_killed = group.oom_kills().is_ok_and(|n| n > 0);
             // With a PID namespace the kernel has ended the others; without one they live on.
             if group.processes().is_ok_and(|left| !left.is_empty()) {
                 _ = group.kill_all();
             }
         }
         self.logging.finish();
-        _ = self.files.state(
-            &self.record,
-            &State {
-                status: Status::Exited,
-                pid: 0,
-                started: self.started.clone(),
-                finished: state::now(),
-                exit: Some(status.clone()),
-            },
-        );
-        status
+        self.deadline = None;
+        self.probes = None;
+        for session in std::mem::take(&mut self.sessions) {
+            session.report();
+        }
+        let end = End {
+            code: exit.code,
+            ran,
+            restarts: self.state.restarts,
+            waited,
+        };
+        self.state.exit = Some(exit);
+        self.state.finished = state::now();
+        let policy = self.files.record().request.restart;
+        match restart::next(policy, end).filter(|_| !self.ending.over) {
+            None => false,
+            Some(wait) => {
+                self.wait_for_next_run(wait);
+                true
+            }
+        }
     }
 
-    /// Asks the first process to stop and remembers when to lose patience.
-    pub(super) fn stop(&mut self, timeout: Option<u64>) {
-        _ = runtime::signal(&self.first.pidfd, self.stop_signal);
-        let timeout = Duration::from_secs(timeout.unwrap_or(self.stop_timeout));
-        self.deadline = Instant::now().checked_add(timeout);
+    fn wait_for_next_run(&mut self, wait: Duration) {
+        self.phase = Phase::Waiting {
+            until: Instant::now() + wait,
+            waited: wait,
+        };
+        self.state.status = Status::Restarting;
+        self.state.pid = 0;
+        self.write_state();
+        if let Some(exit) = &self.state.exit {
+            let (told, rest) = std::mem::take(&mut self.waiters)
+                .into_iter()
+                .partition(|waiter| !waiter.for_all());
+            self.waiters = rest;
+            let told: Vec<Waiter> = told;
+            told.into_iter().for_each(|waiter| waiter.tell(exit));
+        }
     }
+
+    /// Starts the first process again. False when that cannot be done.
+    fn again(&mut self, waited: Duration) -> bool {
+        // The limits' counters and whatever a run has changed there begin anew.
+        if let Some(group) = self.group.take() {
+            _ = group.remove();
+        }
+        match launch(&mut self.job, &self.files, &mut self.logging, &mut self.fds) {
+            Ok((first, group)) => {
+                self.group = group;
+                self.phase = Phase::running(first, waited);
+                self.state.restarts += 1;
+                self.started();
+                true
+            }
+            Err(failure) => {
+                self.state.error = failure.to_string();
+                self.state.exit = Some(ExitStatus {
+                    code: failure.exit_code(),
+                    signal: None,
+                    oom_killed: false,
+                });
+                false
+            }
+        }
+    }
+}
+
+impl Phase {
+    fn running(first: Launched, waited: Duration) -> Self {
+        Self::Running(Run {
+            first,
+            since: Instant::now(),
+            waited,
+        })
+    }
+}
+
+type Group = Option<Box<dyn Cgroup>>;
+
+/// Begins a run: the cgroup, the streams, the first process.
+fn launch(
+    job: &mut Job,
+    files: &Files,
+    logging: &mut Logging,
+    fds: &mut Vec<OwnedFd>,
+) -> Result<(Launched, Group), Failure> {
+    let group = group(job)?;
+    let join = match &group {
+        Some(group) => group.join().map_err(|e| Failure::Cgroup(e.to_string()))?,
+        None => Join::Tasks(Vec::new()),
+    };
+    show_own_groups(job, &join);
+    let kinds = job.streams;
+    let given = kinds.iter().filter(|s| **s == Stream::Fd).count();
+    let mut given = match files.record().request.restart {
+        // Whoever reads these waits for their end.
+        RestartPolicy::No => {
+            let given: Vec<_> = fds.drain(..given.min(fds.len())).collect();
+            job.streams = job
+                .streams
+                .map(|s| if s == Stream::Fd { Stream::Null } else { s });
+            given
+        }
+        _ => {
+            let given = fds.iter().take(given).map(OwnedFd::try_clone);
+            let given = given.collect::<Result<Vec<_>, _>>();
+            given.map_err(|e| Fault::setup("use the standard streams", &e))?
+        }
+    }
+    .into_iter();
+    let mut stream = |number: usize, name| -> Result<Stdio, Failure> {
+        Ok(match kinds[number] {
+            Stream::Null => Stdio::Null,
+            Stream::Fd => given.next().map_or(Stdio::Null, Stdio::Fd),
+            Stream::Log => Stdio::Fd(
+                logging
+                    .add(files.dir(), name)
+                    .map_err(|e| Fault::setup("open the log", &e))?,
+            ),
+        })
+    };
+    let streams = [
+        stream(0, "stdin")?,
+        stream(1, "stdout")?,
+        stream(2, "stderr")?,
+    ];
+    Ok((runtime::launch(&job.plan, &join, &streams)?, group))
 }
 
 /// The container's cgroup with its limits. Going without is fine as long as nothing depends on

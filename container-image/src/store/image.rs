@@ -11,6 +11,7 @@ use super::index::{Index, is_of};
 use super::layout::read_limited;
 use super::twin;
 use crate::digest::Digest;
+use crate::docker::{self, Additions};
 use crate::manifest::{self, CONFIG_LIMIT, Document, Layer, MANIFEST_LIMIT};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -26,9 +27,10 @@ pub struct Image {
     pub manifest: ImageManifest,
     /// All names: tags first, then the names by digest under which it was pulled.
     pub names: Vec<Reference>,
-    /// The configuration. What OCI does not define (Docker's health check) is only in
-    /// the blob named by `id`.
+    /// The configuration, as far as OCI defines it.
     pub config: ImageConfiguration,
+    /// What Docker adds to it.
+    pub additions: Additions,
     /// The layers, lowermost first.
     pub layers: Vec<Layer>,
     /// What the image is made for.
@@ -248,9 +250,11 @@ impl Store {
             }
         };
         let id = manifest::digest_of(manifest.config())?;
-        let config = manifest::parse_config(&self.document(&id, CONFIG_LIMIT)?)?;
+        let configuration = self.document(&id, CONFIG_LIMIT)?;
+        let config = manifest::parse_config(&configuration)?;
         let layers = manifest::layers(&manifest, &config)?;
         Ok(Image {
+            additions: docker::additions(&configuration),
             names: index.names(&entry_digest),
             platform: Platform::of_config(&config),
             id,

@@ -1,62 +1,18 @@
-//! The builder and the handle: [`ContainerBuilder`] is to containers what
-//! `std::process::Command` is to processes, [`Container`] what `Child` is.
+//! What a container is asked to be: [`ContainerBuilder`].
 
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use container_image::Platform;
 
+use super::{Container, ExitStatus, Output};
 use crate::Result;
 use crate::engine::{Engine, Pull};
-use crate::exec::ExecBuilder;
-use crate::monitor::client::{self, Link};
 use crate::request::{
-    Device, Limits, Mount, MountSource, NamespaceMode, Network, Request, Seccomp, Ulimit,
-    UserNamespace,
+    Device, Healthcheck, Limits, Mount, MountSource, NamespaceMode, Network, Request,
+    RestartPolicy, Seccomp, Ulimit, UserNamespace,
 };
-use crate::state::Inspect;
 use crate::stdio::{Stdio, Streams};
-
-/// How a container's process ended.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ExitStatus {
-    /// What the process returned, or 128 + the signal that ended it, as Docker reports it.
-    pub code: i32,
-    /// The signal that ended it, if one did.
-    pub signal: Option<i32>,
-    /// The kernel's OOM killer ended a process of this container.
-    pub oom_killed: bool,
-}
-
-impl ExitStatus {
-    /// True when the code is 0.
-    pub fn success(&self) -> bool {
-        self.code == 0
-    }
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.signal, self.oom_killed) {
-            (_, true) => write!(f, "exit code {} (out of memory)", self.code),
-            (Some(signal), _) => write!(f, "exit code {} (signal {signal})", self.code),
-            _ => write!(f, "exit code {}", self.code),
-        }
-    }
-}
-
-/// What [`ContainerBuilder::output`] and [`ExecBuilder::output`] return.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// How the process ended.
-    pub status: ExitStatus,
-    /// All it wrote to standard output.
-    pub stdout: Vec<u8>,
-    /// All it wrote to standard error.
-    pub stderr: Vec<u8>,
-}
 
 /// Describes a container before it runs. Made by [`Engine::container`].
 ///
@@ -293,6 +249,25 @@ impl ContainerBuilder {
         self
     }
 
+    /// Says what follows the container's end. One that is restarted is not removed at its end.
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.request.restart = policy;
+        self
+    }
+
+    /// Sets the health check; what it leaves empty is the image's.
+    pub fn healthcheck(mut self, check: Healthcheck) -> Self {
+        self.request.healthcheck = Some(check);
+        self
+    }
+
+    /// Whether the container goes when its process has ended, as it does unless told otherwise.
+    /// One that stays is removed by [`Container::remove`], or with its handle.
+    pub fn auto_remove(mut self, yes: bool) -> Self {
+        self.request.auto_remove = yes;
+        self
+    }
+
     /// Gives the process a terminal; its other end is [`Container::take_terminal`].
     pub fn tty(mut self, yes: bool) -> Self {
         self.request.tty = yes;
@@ -342,6 +317,19 @@ impl ContainerBuilder {
         self
     }
 
+    /// Makes the container without starting it. The handle does not own it: it stays until it is
+    /// [removed](Container::remove), or until its end when it is to go then.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), but for the command, which is looked for at the start.
+    pub async fn create(self) -> Result<Container> {
+        let image = self
+            .engine
+            .image_for_run(&self.request.image, self.platform, self.pull)
+            .await?;
+        crate::run::create(&self.engine, &image, self.request).await
+    }
+
     /// Starts the container and returns a handle on it.
     ///
     /// # Errors
@@ -375,119 +363,5 @@ impl ContainerBuilder {
         let mut container = self.start().await?;
         let (stdout, stderr) = (container.take_stdout(), container.take_stderr());
         crate::stdio::output(stdout, stderr, || container.wait()).await
-    }
-}
-
-/// A running container. Dropping it ends and removes the container, and so does the death of this
-/// process by whatever cause; [`detach`](Self::detach) makes it outlive both.
-#[derive(Debug)]
-pub struct Container {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) pid: u32,
-    pub(crate) warnings: Vec<String>,
-    pub(crate) engine: Engine,
-    pub(crate) link: Link,
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: Option<OwnedFd>,
-    pub(crate) stderr: Option<OwnedFd>,
-    pub(crate) terminal: Option<OwnedFd>,
-}
-
-impl Container {
-    /// The id: 64 hexadecimal digits.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The process id of the container's first process, as the engine's process sees it.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// What could not be granted in full, one sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// The writing end of a piped standard input.
-    pub fn take_stdin(&mut self) -> Option<OwnedFd> {
-        self.stdin.take()
-    }
-
-    /// The reading end of a piped standard output.
-    pub fn take_stdout(&mut self) -> Option<OwnedFd> {
-        self.stdout.take()
-    }
-
-    /// The reading end of a piped standard error.
-    pub fn take_stderr(&mut self) -> Option<OwnedFd> {
-        self.stderr.take()
-    }
-
-    /// The master side of the container's terminal, when it was given one.
-    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
-    }
-
-    /// Waits for the end of the container and for its removal, if it is to be removed.
-    ///
-    /// # Errors
-    /// The monitor died before it could tell.
-    pub async fn wait(&self) -> Result<ExitStatus> {
-        self.link.wait().await
-    }
-
-    /// Sends a signal to the first process.
-    ///
-    /// # Errors
-    /// The container has ended, or the number is no signal.
-    pub async fn kill(&self, signal: i32) -> Result<()> {
-        client::kill(&self.engine, &self.id, signal).await
-    }
-
-    /// Asks the process to stop (the stop signal of the request or image) and kills it after
-    /// `timeout` (the request's when `None`). Returns when it has ended.
-    ///
-    /// # Errors
-    /// As [`wait`](Self::wait).
-    pub async fn stop(&self, timeout: Option<Duration>) -> Result<ExitStatus> {
-        client::stop(&self.engine, &self.id, timeout).await?;
-        self.wait().await
-    }
-
-    /// Describes a further process in this container.
-    pub fn exec<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> ExecBuilder<'_> {
-        ExecBuilder::new(self, args.into_iter().map(Into::into).collect())
-    }
-
-    /// What the container has written so far to streams that are logged.
-    ///
-    /// # Errors
-    /// The log cannot be read, or the container is removed.
-    pub fn logs(&self) -> Result<crate::log::Logs> {
-        crate::log::read(&self.engine.container_dir(&self.id))
-    }
-
-    /// What is known about the container.
-    ///
-    /// # Errors
-    /// Its record cannot be read.
-    pub fn inspect(&self) -> Result<Inspect> {
-        crate::state::inspect(&self.engine, &self.id)
-    }
-
-    /// Lets the container outlive this handle and this process. Returns its id.
-    ///
-    /// # Errors
-    /// The monitor is gone.
-    pub async fn detach(self) -> Result<String> {
-        self.link.detach().await?;
-        Ok(self.id)
     }
 }

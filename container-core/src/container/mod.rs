@@ -1,0 +1,353 @@
+//! The builder and the handle: [`ContainerBuilder`] is to containers what
+//! `std::process::Command` is to processes, [`Container`] what `Child` is.
+
+mod builder;
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::exec::ExecBuilder;
+use crate::monitor::client::{self, Link};
+use crate::request::{Limits, RestartPolicy};
+use crate::state::{self, Change, Inspect};
+use crate::stdio::Pumps;
+use crate::{Error, Result};
+
+pub use builder::ContainerBuilder;
+
+/// How a container's process ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ExitStatus {
+    /// What the process returned, or 128 + the signal that ended it, as Docker reports it.
+    pub code: i32,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// The kernel's OOM killer ended a process of this container.
+    pub oom_killed: bool,
+}
+
+impl ExitStatus {
+    /// True when the code is 0.
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.signal, self.oom_killed) {
+            (_, true) => write!(f, "exit code {} (out of memory)", self.code),
+            (Some(signal), _) => write!(f, "exit code {} (signal {signal})", self.code),
+            _ => write!(f, "exit code {}", self.code),
+        }
+    }
+}
+
+/// What [`ContainerBuilder::output`] and [`ExecBuilder::output`] return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// All it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// All it wrote to standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// A handle on a container.
+///
+/// One that [`ContainerBuilder::start`] returns owns its container: dropping it ends and removes
+/// that, and so does the death of this process by whatever cause; [`detach`](Self::detach) makes
+/// it outlive both. One that [`Engine::get`] or [`ContainerBuilder::create`] returns does not.
+#[derive(Debug)]
+pub struct Container {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) engine: Engine,
+    /// The connection that owns it.
+    pub(crate) link: Option<Link>,
+    /// What connects its streams with this process, once the link is gone.
+    pub(crate) pumps: Option<Pumps>,
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+impl Container {
+    /// A handle that owns nothing.
+    pub(crate) fn of(engine: &Engine, inspect: &Inspect) -> Self {
+        Self {
+            id: inspect.record.id.clone(),
+            name: inspect.record.name.clone(),
+            pid: inspect.state.pid,
+            warnings: Vec::new(),
+            engine: engine.clone(),
+            link: None,
+            pumps: None,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            terminal: None,
+        }
+    }
+
+    /// The id: 64 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The name it had when this handle was made.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process id of the container's first process when this handle was made, as the
+    /// engine's process sees it; 0 when there was none.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What could not be granted in full, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The writing end of a piped standard input.
+    pub fn take_stdin(&mut self) -> Option<OwnedFd> {
+        self.stdin.take()
+    }
+
+    /// The reading end of a piped standard output.
+    pub fn take_stdout(&mut self) -> Option<OwnedFd> {
+        self.stdout.take()
+    }
+
+    /// The reading end of a piped standard error.
+    pub fn take_stderr(&mut self) -> Option<OwnedFd> {
+        self.stderr.take()
+    }
+
+    /// The master side of the container's terminal, when it was given one.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Starts a container that was created or has ended; one that runs is left as it is. It
+    /// does not end with this handle.
+    ///
+    /// # Errors
+    /// As [`ContainerBuilder::start`]; [`Error::Paused`] for one that is paused.
+    pub async fn start(&self) -> Result<()> {
+        crate::run::start_again(&self.engine, &self.id).await
+    }
+
+    /// Waits for the end of the first process, and for the removal of a container that goes with
+    /// it. For one that is not running, tells how it ended the last time.
+    ///
+    /// # Errors
+    /// The monitor died before it could tell.
+    pub async fn wait(&self) -> Result<ExitStatus> {
+        if let Some(link) = &self.link {
+            return link.wait().await;
+        }
+        match client::wait(&self.engine, &self.id).await {
+            Err(Error::NotRunning { .. }) => Ok(self.last_exit()?),
+            exit => exit,
+        }
+    }
+
+    /// How it ended the last time; one that never ran has not failed.
+    fn last_exit(&self) -> Result<ExitStatus> {
+        Ok(self.inspect()?.state.exit.unwrap_or(ExitStatus {
+            code: 0,
+            signal: None,
+            oom_killed: false,
+        }))
+    }
+
+    /// Sends a signal to the first process. After SIGKILL or the container's stop signal it is
+    /// not restarted, whatever its policy.
+    ///
+    /// # Errors
+    /// The container has ended, or the number is no signal.
+    pub async fn kill(&self, signal: i32) -> Result<()> {
+        client::kill(&self.engine, &self.id, signal).await
+    }
+
+    /// Asks the process to stop (the stop signal of the request or image) and kills it after
+    /// `timeout` (the request's when `None`). Returns when it has ended; it is not restarted.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn stop(&self, timeout: Option<Duration>) -> Result<ExitStatus> {
+        self.stop_with(None, timeout).await
+    }
+
+    /// As [`stop`](Self::stop), with another signal.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn stop_with(
+        &self,
+        signal: Option<i32>,
+        timeout: Option<Duration>,
+    ) -> Result<ExitStatus> {
+        let stopped = client::stop(&self.engine, &self.id, signal, timeout).await;
+        match (stopped, &self.link) {
+            (Ok(_) | Err(Error::NotRunning { .. }), Some(link)) => link.wait().await,
+            // It has ended by itself, which is what was wanted.
+            (Err(Error::NotRunning { .. }), None) => self.last_exit(),
+            (stopped, _) => stopped,
+        }
+    }
+
+    /// Stops it, if it runs, and starts it.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop) and [`start`](Self::start).
+    pub async fn restart(&self, signal: Option<i32>, timeout: Option<Duration>) -> Result<()> {
+        match client::stop(&self.engine, &self.id, signal, timeout).await {
+            Ok(_) | Err(Error::NotRunning { .. }) => self.start().await,
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Freezes all its processes.
+    ///
+    /// # Errors
+    /// It is not running or paused already; there is no cgroup that this user may use.
+    pub async fn pause(&self) -> Result<()> {
+        client::pause(&self.engine, &self.id, true).await
+    }
+
+    /// Lets its processes go on.
+    ///
+    /// # Errors
+    /// It is not paused.
+    pub async fn unpause(&self) -> Result<()> {
+        client::pause(&self.engine, &self.id, false).await
+    }
+
+    /// Removes the container. One that runs is killed when `force` is set, and is an error else.
+    ///
+    /// # Errors
+    /// It runs; somebody else is starting or removing it; a file cannot be removed.
+    pub async fn remove(&self, force: bool) -> Result<()> {
+        let id = &self.id;
+        loop {
+            let Inspect { state, .. } = self.inspect()?;
+            if state.status.is_live() {
+                if !force {
+                    return Err(Error::Running { id: id.clone() });
+                }
+                match client::remove(&self.engine, id).await {
+                    // It has just ended by itself.
+                    Err(Error::NotRunning { .. }) => {}
+                    removed => return removed.map(drop),
+                }
+            }
+            match state::claim_soon(&self.engine, id).await {
+                // Somebody has started it meanwhile.
+                Err(Error::Busy { .. }) if self.inspect()?.state.status.is_live() => {}
+                Err(e) => return Err(e),
+                Ok(claim) => {
+                    // Looked at again now that nobody else can change it.
+                    self.inspect()?;
+                    return state::remove(&self.engine, id, &claim);
+                }
+            }
+        }
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Errors
+    /// The name is taken or malformed.
+    pub async fn rename(&mut self, name: &str) -> Result<()> {
+        let name = crate::name::choose(Some(name.to_owned()))?;
+        if self.inspect()?.record.name == name {
+            return Err(Error::Setting {
+                setting: "name",
+                value: name,
+                reason: "it is the container's current name".into(),
+            });
+        }
+        self.change(Change::Name(name.clone())).await?;
+        self.name = name;
+        Ok(())
+    }
+
+    /// Changes limits (those that are set; the others stay) and the restart policy. Both take
+    /// effect at once and for the container's further runs.
+    ///
+    /// # Errors
+    /// A limit makes no sense or cannot be applied.
+    pub async fn update(
+        &self,
+        limits: Option<Limits>,
+        restart: Option<RestartPolicy>,
+    ) -> Result<()> {
+        let record = self.inspect()?.record;
+        let change = crate::run::update(&self.engine, record, limits, restart).await?;
+        self.change(change).await
+    }
+
+    /// By its monitor, or here when there is none.
+    async fn change(&self, change: Change) -> Result<()> {
+        let engine = &self.engine;
+        match client::change(engine, &self.id, change.clone()).await {
+            Err(Error::NotRunning { .. }) => {}
+            changed => return changed,
+        }
+        let _claim = state::claim_soon(engine, &self.id).await?;
+        let mut record = self.inspect()?.record;
+        let changed = state::change(engine.root(), engine.run_root(), &mut record, &change);
+        let dir = engine.container_dir(&self.id);
+        changed
+            .map_err(Error::io("write the record in", dir))?
+            .map_err(|id| Error::NameInUse {
+                name: match change {
+                    Change::Name(name) => name,
+                    Change::Update { .. } => String::new(),
+                },
+                id,
+            })
+    }
+
+    /// Describes a further process in this container.
+    pub fn exec<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> ExecBuilder<'_> {
+        ExecBuilder::new(self, args.into_iter().map(Into::into).collect())
+    }
+
+    /// What the container has written so far to streams that are logged.
+    ///
+    /// # Errors
+    /// The log cannot be read, or the container is removed.
+    pub fn logs(&self) -> Result<crate::log::Logs> {
+        crate::log::read(&self.engine.container_dir(&self.id))
+    }
+
+    /// What is known about the container.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn inspect(&self) -> Result<Inspect> {
+        state::inspect(&self.engine, &self.id)
+    }
+
+    /// Lets the container outlive this handle and this process.
+    ///
+    /// # Errors
+    /// The monitor is gone.
+    pub async fn detach(&mut self) -> Result<()> {
+        if let Some(link) = self.link.take() {
+            self.pumps = Some(link.detach().await?);
+        }
+        Ok(())
+    }
+}
