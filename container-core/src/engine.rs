@@ -6,9 +6,11 @@ use std::sync::Arc;
 use container_image::registry::{Progress, PullOptions, Pulled, Registry};
 use container_image::store::{Image, StoreError};
 use container_image::{Digest, Platform, Reference, Store};
+use jiff::Timestamp;
 
 use crate::container::{Container, ContainerBuilder};
 use crate::error::{Error, Result};
+use crate::events::{self, EventKind, Events, Journal};
 use crate::host;
 use crate::monitor::spawn::Launcher;
 use crate::restart;
@@ -189,6 +191,16 @@ impl Engine {
         state::running(self)
     }
 
+    /// What happens to containers, images and volumes of this engine, whoever does it: from
+    /// `since` on as far as it is remembered, from now on without; to `until`, without end
+    /// without. What is remembered ends with the machine's run.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn events(&self, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Events> {
+        events::follow(self.run_root(), since, until)
+    }
+
     /// Starts the containers that their restart policy wants to run and that do not: what is to
     /// be done after a boot. Returns each one's id and how that went.
     ///
@@ -275,11 +287,12 @@ impl Engine {
         options: &PullOptions,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Pulled> {
-        Ok(self
-            .0
-            .registry
+        let registry = &self.0.registry;
+        let pulled = registry
             .pull(self.store(), reference, options, progress)
-            .await?)
+            .await?;
+        Journal::new(self.run_root()).other(EventKind::Image, &reference.familiar(), "pull");
+        Ok(pulled)
     }
 }
 

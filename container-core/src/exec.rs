@@ -20,6 +20,10 @@ pub struct ExecRequest {
     pub workdir: Option<String>,
     /// User instead of the container's.
     pub user: Option<String>,
+    /// Give it all capabilities.
+    pub privileged: bool,
+    /// Let it live on when whoever started it is gone.
+    pub detach: bool,
     /// Give it a terminal.
     pub tty: bool,
     /// Size of that terminal: rows, columns.
@@ -63,6 +67,25 @@ impl<'a> ExecBuilder<'a> {
     /// Runs as another user.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.request.user = Some(user.into());
+        self
+    }
+
+    /// Replaces everything said so far with a request made elsewhere (the CLI, a file).
+    pub fn request(mut self, request: ExecRequest) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// Gives it all capabilities that the engine can give.
+    pub fn privileged(mut self, yes: bool) -> Self {
+        self.request.privileged = yes;
+        self
+    }
+
+    /// Lets it live on when the handle on it, and this process, are gone. Nobody can wait for it
+    /// then: its handle tells nothing of its end.
+    pub fn detach(mut self, yes: bool) -> Self {
+        self.request.detach = yes;
         self
     }
 
@@ -126,7 +149,7 @@ impl<'a> ExecBuilder<'a> {
     }
 }
 
-/// A running process that was added to a container. Dropping it kills it.
+/// A running process that was added to a container. Dropping it kills it, unless it was detached.
 #[derive(Debug)]
 pub struct Exec {
     pub(crate) pid: u32,

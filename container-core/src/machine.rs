@@ -324,3 +324,24 @@ impl EtcOfHost {
         lines.join("\n") + "\n"
     }
 }
+
+/// A process and all that descend from it (`/proc/<pid>/task/<tid>/children`, Linux 3.5).
+pub(crate) fn descendants(pid: u32) -> Result<Vec<i32>> {
+    let mut found: Vec<i32> = i32::try_from(pid).into_iter().filter(|p| *p > 0).collect();
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        next += 1;
+        let tasks = PathBuf::from(format!("/proc/{pid}/task"));
+        // One that has ended meanwhile has no children any more.
+        for task in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(task.path().join("children"));
+            let children = children.unwrap_or_default();
+            found.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|p| p.parse::<i32>().ok()),
+            );
+        }
+    }
+    Ok(found)
+}

@@ -227,6 +227,7 @@ fn job(
         stop_signal: stop_signal(request, config)?,
         stop_timeout: request.stop_timeout.unwrap_or(10),
         check,
+        capabilities: facts.host.capabilities,
         record: {
             record.cgroup = cgroup.clone().into();
             record.args.clone_from(&plan.process.args);

@@ -27,7 +27,7 @@ fn engine() -> (tempfile::TempDir, Engine) {
 /// The run directory of a container goes last.
 fn run_is_empty(dir: &Path) -> bool {
     let entries = fs::read_dir(dir.join("run")).unwrap().flatten();
-    entries.filter(|e| e.file_name() != "tidied").count() == 0
+    entries.filter(|e| e.path().is_dir()).count() == 0
 }
 
 /// Nothing may be left of any container.

@@ -53,7 +53,10 @@ fn assert_clean(dir: &Path) {
         let left: Vec<_> = fs::read_dir(dir.join(place))
             .map(|entries| entries.flatten().map(|e| e.file_name()).collect())
             .unwrap_or_default();
-        assert!(left.iter().all(|n| n == "tidied"), "{place}: {left:?}");
+        assert!(
+            left.iter().all(|n| n == "tidied" || n == "events"),
+            "{place}: {left:?}"
+        );
     }
 }
 
@@ -361,6 +364,71 @@ async fn many_at_once_agree_on_one_state() {
     for task in tasks {
         task.await.unwrap();
     }
+    container.remove(true).await.unwrap();
+    assert_clean(dir.path());
+}
+
+#[tokio::test]
+async fn what_happens_is_told() {
+    let (dir, engine) = engine();
+    let mut events = engine.events(None, None).unwrap();
+    let script = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    let builder = shell(&engine, script).name("told").label("a", "b");
+    let mut container = detached(builder).await;
+    until(&container, "its trap", |_| {
+        !container.logs().unwrap().stdout.is_empty()
+    })
+    .await;
+    container.exec(["true"]).status().await.unwrap();
+    container.rename("renamed").await.unwrap();
+    container.stop(None).await.unwrap();
+    container.remove(false).await.unwrap();
+    let mut actions = Vec::new();
+    while actions.last().map(String::as_str) != Some("destroy") {
+        let event = events.next().await.unwrap().unwrap();
+        assert_eq!(event.id, container.id());
+        assert_eq!(event.attributes["a"], "b");
+        actions.push(event.action);
+    }
+    let want = [
+        "create",
+        "start",
+        "exec_create: true",
+        "exec_start: true",
+        "exec_die: true",
+        "rename",
+        "kill",
+        "die",
+        "stop",
+        "destroy",
+    ];
+    assert_eq!(actions, want);
+    assert_clean(dir.path());
+}
+
+#[tokio::test]
+async fn detached_and_privileged_further_processes() {
+    let (dir, engine) = engine();
+    let container = detached(shell(&engine, "sleep 1000")).await;
+    let exec = container
+        .exec(["sh", "-c", "sleep 0.2; touch /etc/lives"])
+        .detach(true);
+    drop(exec.start().await.unwrap());
+    let there = || container.exec(["test", "-e", "/etc/lives"]).status();
+    let start = Instant::now();
+    while !there().await.unwrap().success() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it was killed");
+    }
+    let capabilities = ["sh", "-c", "grep CapEff /proc/self/status"];
+    let few = container.exec(capabilities).output().await.unwrap().stdout;
+    let all = container
+        .exec(capabilities)
+        .privileged(true)
+        .output()
+        .await
+        .unwrap()
+        .stdout;
+    assert!(all > few, "{all:?} {few:?}");
     container.remove(true).await.unwrap();
     assert_clean(dir.path());
 }

@@ -7,11 +7,14 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use crate::cgroup::{self, Cgroup, CgroupPath, Stats};
 use crate::engine::Engine;
+use crate::events::Journal;
 use crate::exec::ExecBuilder;
+use crate::machine;
 use crate::monitor::client::{self, Link};
 use crate::request::{Limits, RestartPolicy};
-use crate::state::{self, Change, Inspect};
+use crate::state::{self, Change, Inspect, Status, Taken};
 use crate::stdio::Pumps;
 use crate::{Error, Result};
 
@@ -306,17 +309,42 @@ impl Container {
         }
         let _claim = state::claim_soon(engine, &self.id).await?;
         let mut record = self.inspect()?.record;
-        let changed = state::change(engine.root(), engine.run_root(), &mut record, &change);
+        let mut journal = Journal::new(engine.run_root());
         let dir = engine.container_dir(&self.id);
-        changed
+        state::change(engine.root(), &mut journal, &mut record, &change)
             .map_err(Error::io("write the record in", dir))?
-            .map_err(|id| Error::NameInUse {
-                name: match change {
-                    Change::Name(name) => name,
-                    Change::Update { .. } => String::new(),
-                },
-                id,
-            })
+            .map_err(|Taken { name, id }| Error::NameInUse { name, id })
+    }
+
+    /// What it uses: the figures of its cgroup.
+    ///
+    /// # Errors
+    /// It is not running, or has no cgroup (an ordinary user's where none is delegated).
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(self.cgroup()?.stats()?)
+    }
+
+    /// The process ids of all its processes, as the engine's process sees them.
+    ///
+    /// # Errors
+    /// It is not running, or `/proc` cannot be read.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let listed = self.cgroup().and_then(|group| Ok(group.processes()?));
+        match listed {
+            Ok(processes) if !processes.is_empty() => Ok(processes),
+            Err(e @ Error::NotRunning { .. }) => Err(e),
+            // Without a cgroup: the first process and its descendants.
+            _ => machine::descendants(self.inspect()?.state.pid),
+        }
+    }
+
+    fn cgroup(&self) -> Result<Box<dyn Cgroup>> {
+        let Inspect { record, state } = self.inspect()?;
+        if !matches!(state.status, Status::Running | Status::Paused) {
+            let id = self.id.clone();
+            return Err(Error::NotRunning { id });
+        }
+        Ok(cgroup::detect()?.open(&CgroupPath::new(record.cgroup)?))
     }
 
     /// Describes a further process in this container.

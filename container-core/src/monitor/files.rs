@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode};
 
 use super::job::{Act, Entry, EntryKind, Failure, Job};
-use crate::state::{self, Change, Claim, Record, State};
+use crate::events::Journal;
+use crate::state::{self, Change, Claim, Record, State, Taken};
 
 /// Guards the directories and the name: dropping removes them unless they are to stay.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Files {
     record: Record,
     named: bool,
     keep: bool,
+    journal: Journal,
     /// Held as long as this process lives.
     claim: Claim,
 }
@@ -64,11 +66,15 @@ impl Files {
             record: job.record.clone(),
             named: false,
             keep: job.act == Act::Start,
+            journal: Journal::new(&job.run),
             claim: claim.ok_or(Failure::Held)?,
         };
         match job.act {
             Act::Start => files.check()?,
-            Act::Run | Act::Create => files.create(&job.entries)?,
+            Act::Run | Act::Create => {
+                files.create(&job.entries)?;
+                files.tell("create", &[]);
+            }
         }
         if job.act != Act::Create {
             for entry in &job.etc {
@@ -119,22 +125,20 @@ impl Files {
         self.run().parent().unwrap_or(Path::new("/"))
     }
 
+    /// Writes down what has happened to the container.
+    pub(super) fn tell(&mut self, action: &str, more: &[(&str, String)]) {
+        self.journal.container(&self.record, action, more);
+    }
+
     pub(super) fn record(&self) -> &Record {
         &self.record
     }
 
     /// Changes the record.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), Failure> {
-        let run_root = self.run_root().to_owned();
-        let changed = state::change(&self.root, &run_root, &mut self.record, change)
-            .map_err(failure("write the record in", &self.dir))?;
-        changed.map_err(|id| Failure::NameInUse {
-            name: match change {
-                Change::Name(name) => name.clone(),
-                Change::Update { .. } => String::new(),
-            },
-            id,
-        })
+        state::change(&self.root, &mut self.journal, &mut self.record, change)
+            .map_err(failure("write the record in", &self.dir))?
+            .map_err(|Taken { name, id }| Failure::NameInUse { name, id })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -208,6 +212,7 @@ impl Drop for Files {
         // What cannot be removed now is found by whoever tidies up.
         if container_image::layer::remove_tree(&self.dir).is_ok() && self.named {
             state::release_name(&self.root, &self.record.name, &self.record.id);
+            self.tell("destroy", &[]);
         }
     }
 }

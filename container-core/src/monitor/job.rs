@@ -39,6 +39,8 @@ pub(crate) struct Job {
     /// Seconds.
     pub(crate) stop_timeout: u64,
     pub(crate) check: Option<Check>,
+    /// What a privileged further process gets: the capabilities of this machine's root.
+    pub(crate) capabilities: u64,
 }
 
 /// What to do with a container.

@@ -124,7 +124,13 @@ impl Supervisor {
 
     fn judge(&mut self, probes: &mut Probes, (probed, up): (Probed, Duration), since: Instant) {
         let health = self.state.health.get_or_insert_default();
+        let before = health.status;
         probes.check.judge(health, probed, up);
+        if health.status != before {
+            let status = health.status.as_str();
+            self.files.tell(&format!("health_status: {status}"), &[]);
+        }
+        let health = self.state.health.get_or_insert_default();
         let pause = probes.check.pause(health.status, since.elapsed());
         probes.next = Instant::now() + pause;
         self.write_state();

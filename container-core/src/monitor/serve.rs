@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::job::{Failure, News, Request};
-use super::supervise::{Ending, Phase, Supervisor};
+use super::supervise::{Phase, Supervisor};
 use crate::container::ExitStatus;
 use crate::runtime::{self, Fault, Launched, Stdio};
 use crate::spec;
@@ -16,35 +16,33 @@ use crate::wire::Channel;
 #[derive(Debug)]
 pub(super) struct Session {
     process: Launched,
-    client: Channel,
-    /// The client is gone and the process with it, but for its remains.
-    abandoned: bool,
+    args: String,
+    /// Who waits for its end and whom it ends with.
+    client: Option<Channel>,
 }
 
 impl Session {
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let client = (!self.abandoned).then(|| self.client.as_fd());
+        let client = self.client.iter().map(AsFd::as_fd);
         std::iter::once(self.process.pidfd.as_fd()).chain(client)
     }
 
-    /// Looks whether the process or the client has gone. True when all is said.
-    pub(super) fn turn(&mut self) -> bool {
+    /// Looks whether the process or the client has gone; how the process ended, if it has.
+    fn turn(&mut self) -> Option<ExitStatus> {
         if let Some(status) = runtime::try_wait(self.process.pid) {
-            _ = self.client.send(&News::Exited(status), &[]);
-            return true;
+            return Some(status);
         }
-        if !self.abandoned && self.client.is_closed() {
-            self.abandoned = true;
+        if self.client.as_ref().is_some_and(Channel::is_closed) {
+            self.client = None;
             _ = runtime::signal(&self.process.pidfd, libc::SIGKILL);
         }
-        false
+        None
     }
 
     /// The container has ended, and with it this process.
-    pub(super) fn report(self) {
+    fn end(&self) -> ExitStatus {
         _ = runtime::signal(&self.process.pidfd, libc::SIGKILL);
-        let status = runtime::wait(self.process.pid);
-        _ = self.client.send(&News::Exited(status), &[]);
+        runtime::wait(self.process.pid)
     }
 }
 
@@ -90,16 +88,13 @@ impl Supervisor {
         };
         let done = match request {
             Request::Stop { signal, timeout } => {
-                self.state.stopped = true;
+                (self.state.stopped, self.ending.stop) = (true, true);
                 self.stop(signal, timeout);
                 self.waiters.push(Waiter { client, all: true });
                 return;
             }
             Request::Remove => {
-                self.ending = Ending {
-                    over: true,
-                    remove: true,
-                };
+                (self.ending.over, self.ending.remove) = (true, true);
                 self.kill();
                 self.waiters.push(Waiter { client, all: true });
                 return;
@@ -127,6 +122,7 @@ impl Supervisor {
         };
         runtime::signal(&run.first.pidfd, signal)
             .map_err(|e| Fault::setup("send the signal", &e))?;
+        self.files.tell("kill", &[("signal", signal.to_string())]);
         // As Docker has it: these mean that it is to end, whatever its restart policy.
         if signal == libc::SIGKILL || signal == self.job.stop_signal {
             self.ending.over = true;
@@ -156,6 +152,8 @@ impl Supervisor {
             Status::Running
         };
         self.write_state();
+        self.files
+            .tell(if pause { "pause" } else { "unpause" }, &[]);
         Ok(())
     }
 
@@ -198,13 +196,36 @@ impl Supervisor {
                 let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
                 let pid = u32::try_from(process.pid).unwrap_or(0);
                 _ = client.send(&News::Started { pid }, &fds);
+                let args = request.args.join(" ");
+                self.files.tell(&format!("exec_create: {args}"), &[]);
+                self.files.tell(&format!("exec_start: {args}"), &[]);
                 self.sessions.push(Session {
                     process,
-                    client,
-                    abandoned: false,
+                    args,
+                    client: (!request.detach).then_some(client),
                 });
             }
             Err(failure) => _ = client.send(&News::Failed(failure), &[]),
+        }
+    }
+
+    /// Looks after the further processes; `last` when the container has ended.
+    pub(super) fn turn_sessions(&mut self, last: bool) {
+        for mut session in std::mem::take(&mut self.sessions) {
+            let exit = match last {
+                true => Some(session.end()),
+                false => session.turn(),
+            };
+            let Some(exit) = exit else {
+                self.sessions.push(session);
+                continue;
+            };
+            let code = ("exitCode", exit.code.to_string());
+            self.files
+                .tell(&format!("exec_die: {}", session.args), &[code]);
+            if let Some(client) = session.client {
+                _ = client.send(&News::Exited(exit), &[]);
+            }
         }
     }
 
@@ -226,7 +247,7 @@ impl Supervisor {
             Some(group) => group.join().map_err(|e| Failure::Cgroup(e.to_string()))?,
             None => crate::cgroup::Join::Tasks(Vec::new()),
         };
-        let process = spec::compile_exec(&self.job.plan.process, request);
+        let process = spec::compile_exec(&self.job.plan.process, request, self.job.capabilities);
         let terminal = request.tty.then_some(request.console_size);
         let target = run.first.pidfd.as_fd();
         let namespaces = self.job.plan.namespaces.iter().map(|n| n.flag).sum();

@@ -67,6 +67,8 @@ pub(super) struct Ending {
     pub(super) over: bool,
     /// The container goes with this run.
     pub(super) remove: bool,
+    /// It was asked to stop.
+    pub(super) stop: bool,
 }
 
 /// A container and all that belongs to it.
@@ -152,6 +154,7 @@ impl Supervisor {
         self.probes = self.job.check.clone().map(Probes::new);
         self.state.health = self.probes.as_ref().map(|_| Default::default());
         self.write_state();
+        self.files.tell("start", &[]);
     }
 
     /// A state that cannot be written (a full disk) must not stop the container.
@@ -190,6 +193,9 @@ impl Supervisor {
         let remove = self.ending.remove || self.files.record().request.auto_remove;
         if !remove {
             _ = self.files.state(&self.state, true);
+        }
+        if self.ending.stop {
+            self.files.tell("stop", &[]);
         }
         self.files.keep(!remove);
         if let Some(group) = self.group.take() {
@@ -261,7 +267,7 @@ impl Supervisor {
         if owner && ready[fixed] {
             self.hear_owner();
         }
-        self.sessions.retain_mut(|session| !session.turn());
+        self.turn_sessions(false);
         self.waiters.retain(|waiter| !waiter.is_gone());
         self.probe();
         // Asked to end while it waited for its next run: this was the end.
@@ -287,10 +293,7 @@ impl Supervisor {
             }
             Ok(None) | Err(_) => {
                 self.owner = None;
-                self.ending = Ending {
-                    over: true,
-                    remove: true,
-                };
+                (self.ending.over, self.ending.remove) = (true, true);
                 self.kill();
             }
         }
@@ -322,6 +325,7 @@ impl Supervisor {
         if let Phase::Running(run) = &self.phase {
             let signal = signal.unwrap_or(self.job.stop_signal);
             _ = runtime::signal(&run.first.pidfd, signal);
+            self.files.tell("kill", &[("signal", signal.to_string())]);
             self.thaw();
             let timeout = Duration::from_secs(timeout.unwrap_or(self.job.stop_timeout));
             self.deadline = Instant::now().checked_add(timeout);
@@ -346,15 +350,19 @@ impl Supervisor {
         self.logging.finish();
         self.deadline = None;
         self.probes = None;
-        for session in std::mem::take(&mut self.sessions) {
-            session.report();
-        }
+        self.turn_sessions(true);
         let end = End {
             code: exit.code,
             ran,
             restarts: self.state.restarts,
             waited,
         };
+        if exit.oom_killed {
+            self.files.tell("oom", &[]);
+        }
+        let ran = ran.as_secs().to_string();
+        let code = ("exitCode", exit.code.to_string());
+        self.files.tell("die", &[code, ("execDuration", ran)]);
         self.state.exit = Some(exit);
         self.state.finished = state::now();
         let policy = self.files.record().request.restart;

@@ -229,9 +229,23 @@ fn oom_score_adj(input: &Input<'_>) -> Result<Option<i32>> {
     }
 }
 
-/// A further process for a running container: its first process's confinement, other words.
-pub(crate) fn exec(base: &plan::Process, request: &ExecRequest) -> plan::Process {
+/// A further process for a running container: its first process's confinement, other words. A
+/// privileged one gets the `capabilities` that can be given; the system call filter stays, as in
+/// Docker.
+pub(crate) fn exec(
+    base: &plan::Process,
+    request: &ExecRequest,
+    capabilities: u64,
+) -> plan::Process {
     let mut process = base.clone();
+    if request.privileged {
+        process.capabilities = plan::Capabilities {
+            bounding: capabilities,
+            effective: capabilities,
+            permitted: capabilities,
+            ..process.capabilities
+        };
+    }
     process.args.clone_from(&request.args);
     process.init = false;
     merge(&mut process.env, &request.env);

@@ -8,6 +8,7 @@ use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
 use super::{RECORD, Record, names, write};
+use crate::events::Journal;
 use crate::request::{Limits, RestartPolicy};
 
 /// What is to be different.
@@ -20,18 +21,26 @@ pub(crate) enum Change {
     },
 }
 
-/// Changes the record, on disk too. The inner error is who has the name.
+/// A name is another container's.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) name: String,
+    pub(crate) id: String,
+}
+
+/// Changes the record, on disk too, and writes that down in the journal.
 pub(crate) fn change(
     root: &Path,
-    run: &Path,
+    journal: &mut Journal,
     record: &mut Record,
     change: &Change,
-) -> io::Result<Result<(), String>> {
+) -> io::Result<Result<(), Taken>> {
     let mut new = record.clone();
     match change {
         Change::Name(name) => {
-            if let Err(owner) = names::take(root, run, name, &record.id)? {
-                return Ok(Err(owner));
+            if let Err(id) = names::take(root, journal.run_root(), name, &record.id)? {
+                let name = name.clone();
+                return Ok(Err(Taken { name, id }));
             }
             new.name.clone_from(name);
         }
@@ -51,8 +60,12 @@ pub(crate) fn change(
         }
         return Err(e);
     }
-    if new.name != record.name {
+    if new.name == record.name {
+        journal.container(&new, "update", &[]);
+    } else {
         names::release(root, &record.name, &record.id);
+        let old = ("oldName", format!("/{}", record.name));
+        journal.container(&new, "rename", &[old]);
     }
     *record = new;
     Ok(Ok(()))

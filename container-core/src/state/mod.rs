@@ -39,7 +39,7 @@ use crate::container::ExitStatus;
 use crate::error::{Error, Result};
 use crate::request::Request;
 
-pub(crate) use change::{Change, change};
+pub(crate) use change::{Change, Taken, change};
 pub(crate) use claim::{Claim, is_held};
 pub(crate) use find::{all, find, image_user, inspect, running};
 pub(crate) use names::{release as release_name, take as take_name};

@@ -11,6 +11,7 @@ use super::{Claim, RECORD, Record, State, is_held, names, read, state_path, writ
 use crate::cgroup::{self, CgroupPath};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::events::Journal;
 
 /// Looks for what killed monitors left, if nobody has lately.
 pub(crate) fn tidy_if_due(engine: &Engine) {
@@ -127,10 +128,11 @@ pub(crate) async fn claim_soon(engine: &Engine, id: &str) -> Result<Claim> {
 /// Removes all traces of a container.
 pub(crate) fn remove(engine: &Engine, id: &str, _claim: &Claim) -> Result<()> {
     let dir = engine.container_dir(id);
-    let name = read::<Record>(&dir.join(RECORD)).map(|record| record.name);
+    let record = read::<Record>(&dir.join(RECORD));
     remove_directory(engine, id)?;
-    if let Ok(name) = name {
-        names::release(engine.root(), &name, id);
+    if let Ok(record) = record {
+        names::release(engine.root(), &record.name, id);
+        Journal::new(engine.run_root()).container(&record, "destroy", &[]);
     }
     Ok(())
 }

@@ -301,7 +301,7 @@ fn exec_keeps_what_it_does_not_change() {
         init: false,
         ..base()
     };
-    assert_eq!(compile_exec(&base(), &request), want);
+    assert_eq!(compile_exec(&base(), &request, 0xff), want);
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn exec_as_another_user() {
         user: Some("0".into()),
         ..ExecRequest::default()
     };
-    let process = compile_exec(&base(), &request);
+    let process = compile_exec(&base(), &request, 0xff);
     assert_eq!(process.env, ["A=2", "HOME=/mine"]);
     assert_eq!(process.cwd, "/tmp");
     // --group-add is the container's, whoever runs in it.
