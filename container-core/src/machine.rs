@@ -326,7 +326,7 @@ impl EtcOfHost {
 }
 
 /// A process and all that descend from it (`/proc/<pid>/task/<tid>/children`, Linux 3.5).
-pub(crate) fn descendants(pid: u32) -> Result<Vec<i32>> {
+pub(crate) fn descendants(pid: u32) -> Vec<i32> {
     let mut found: Vec<i32> = i32::try_from(pid).into_iter().filter(|p| *p > 0).collect();
     let mut next = 0;
     while let Some(pid) = found.get(next) {
@@ -343,5 +343,5 @@ pub(crate) fn descendants(pid: u32) -> Result<Vec<i32>> {
             );
         }
     }
-    Ok(found)
+    found
 }

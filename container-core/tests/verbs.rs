@@ -305,6 +305,8 @@ async fn paused_and_limited() {
     let read = "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true";
     let output = container.exec(["sh", "-c", read]).output().await.unwrap();
     assert_eq!(output.stdout, b"77\n");
+    let stats = container.stats().unwrap();
+    assert_eq!(stats.pids.unwrap().limit, Some(77));
     // They hold in the next run too.
     container.restart(Some(9), None).await.unwrap();
     let output = container.exec(["sh", "-c", read]).output().await.unwrap();
@@ -414,6 +416,9 @@ async fn detached_and_privileged_further_processes() {
         .exec(["sh", "-c", "sleep 0.2; touch /etc/lives"])
         .detach(true);
     drop(exec.start().await.unwrap());
+    let processes = container.processes().unwrap();
+    let pid = i32::try_from(container.inspect().unwrap().state.pid).unwrap();
+    assert!(processes.contains(&pid), "{processes:?}");
     let there = || container.exec(["test", "-e", "/etc/lives"]).status();
     let start = Instant::now();
     while !there().await.unwrap().success() {

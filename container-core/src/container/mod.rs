@@ -334,7 +334,7 @@ impl Container {
             Ok(processes) if !processes.is_empty() => Ok(processes),
             Err(e @ Error::NotRunning { .. }) => Err(e),
             // Without a cgroup: the first process and its descendants.
-            _ => machine::descendants(self.inspect()?.state.pid),
+            _ => Ok(machine::descendants(self.inspect()?.state.pid)),
         }
     }
 
