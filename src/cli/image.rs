@@ -166,3 +166,7 @@ pub(crate) struct PruneArgs {
     #[arg(short, long)]
     pub(crate) force: bool,
 }
+
+/// A verb without flags.
+#[derive(Debug, Args)]
+pub(crate) struct NoArgs {}

@@ -3,8 +3,8 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
 use super::image::{
-    HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PruneArgs, PullArgs, RmiArgs,
-    SaveArgs, TagArgs,
+    HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, NoArgs, PruneArgs, PullArgs,
+    RmiArgs, SaveArgs, TagArgs,
 };
 use super::program::{CompletionArgs, FormatArgs, ManArgs};
 use super::run::{LATER, RunArgs};
@@ -171,6 +171,14 @@ pub(crate) const VERBS: &[Verb] = &[
         "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
         "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
         "requires 2 arguments"
+    ),
+    verb!(
+        NoArgs,
+        cmd::start_all::run,
+        ["system start"],
+        "Start the containers that their restart policies want to run, after a boot",
+        "",
+        NONE
     ),
     verb!(
         CompletionArgs,

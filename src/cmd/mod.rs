@@ -13,6 +13,7 @@ pub(crate) mod pull;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod start_all;
 pub(crate) mod tag;
 pub(crate) mod version;
 
