@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -155,6 +156,24 @@ pub enum Error {
     NotRunning {
         /// Its id.
         id: String,
+    },
+    /// A process or container did not end in the time it was given.
+    #[error("{what} had not ended after {after:?} and was killed")]
+    TimedOut {
+        /// The process or container.
+        what: String,
+        /// The time it was given.
+        after: Duration,
+    },
+    /// A process or container wrote more than it was allowed to.
+    #[error("{what} wrote more than {limit} bytes to {stream} and was killed")]
+    OutputLimit {
+        /// The process or container.
+        what: String,
+        /// `stdout` or `stderr`.
+        stream: &'static str,
+        /// How much it was allowed.
+        limit: usize,
     },
     /// The container's monitor is gone without a word.
     #[error("the monitor of container {id} ended unexpectedly")]

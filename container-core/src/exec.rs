@@ -1,10 +1,12 @@
 //! Further processes in a running container.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::capture::Capture;
 use crate::container::{Container, ExitStatus, Output};
 use crate::monitor::client::{self, ExecLink};
 use crate::stdio::{Stdio, Streams};
@@ -37,6 +39,7 @@ pub struct ExecBuilder<'a> {
     container: &'a Container,
     request: ExecRequest,
     streams: Streams,
+    capture: Capture,
 }
 
 impl<'a> ExecBuilder<'a> {
@@ -49,6 +52,7 @@ impl<'a> ExecBuilder<'a> {
             container,
             request,
             streams: Streams::default(),
+            capture: Capture::default(),
         }
     }
 
@@ -113,19 +117,35 @@ impl<'a> ExecBuilder<'a> {
         self
     }
 
+    /// Writes these bytes to standard input and ends it. With [`output`](Self::output) only.
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.capture.input = Some(bytes.into());
+        self
+    }
+
+    /// Kills the process when it has not ended after this time, which is an error then. With
+    /// [`output`](Self::output) only.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.capture.timeout = Some(timeout);
+        self
+    }
+
+    /// Kills the process when it writes more than so many bytes to one of its streams, which is
+    /// an error then. With [`output`](Self::output) only.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.capture.limit = Some(bytes);
+        self
+    }
+
     /// Starts the process.
     ///
     /// # Errors
     /// The container has ended, or the command cannot be executed in it.
     pub async fn start(self) -> Result<Exec> {
+        self.capture.none()?;
         let streams = self.streams.or(Stdio::Null, Stdio::Null);
-        client::exec(
-            &self.container.engine,
-            &self.container.id,
-            &self.request,
-            streams,
-        )
-        .await
+        let container = self.container;
+        client::exec(&container.engine, &container.id, &self.request, streams).await
     }
 
     /// Runs the process with the caller's standard streams and waits for its end.
@@ -140,12 +160,16 @@ impl<'a> ExecBuilder<'a> {
     /// Runs the process, waits for its end and returns what it wrote.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start); it did not end in [time](Self::timeout) or wrote more than its
+    /// [limit](Self::output_limit).
     pub async fn output(mut self) -> Result<Output> {
-        self.streams = self.streams.or(Stdio::Null, Stdio::Piped);
+        let capture = std::mem::take(&mut self.capture);
+        let what = format!("the process {:?}", self.request.args.join(" "));
+        self.streams = capture.streams(self.streams);
         let mut exec = self.start().await?;
-        let (stdout, stderr) = (exec.stdout.take(), exec.stderr.take());
-        crate::stdio::output(stdout, stderr, || exec.wait()).await
+        let ends = [exec.stdin.take(), exec.stdout.take(), exec.stderr.take()];
+        // Dropping it kills it.
+        capture.run(what, ends, || exec.wait()).await
     }
 }
 

@@ -2,6 +2,8 @@
 // In tests an unwrap is an assertion.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod blocking;
+mod capture;
 pub mod cgroup;
 mod container;
 mod engine;

@@ -10,9 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, OFlags};
 use serde::{Deserialize, Serialize};
-use tokio::net::unix::pipe::Receiver;
 
-use crate::container::{ExitStatus, Output};
 use crate::error::{Error, Result};
 
 /// Where a standard stream of a container leads.
@@ -316,67 +314,4 @@ fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Collects what comes through a pipe until its end, or until `ended` and the pipe is empty: a
-/// descriptor that a container gave away keeps nobody waiting.
-async fn collect(pipe: Option<OwnedFd>, ended: impl Future<Output = ()>) -> Result<Vec<u8>> {
-    let mut output = Vec::new();
-    let Some(pipe) = pipe else { return Ok(output) };
-    let wrap = || Error::system("read the container's output");
-    let pipe = Receiver::from_owned_fd(pipe).map_err(wrap())?;
-    tokio::pin!(ended);
-    loop {
-        match read_available(&mut output, |buffer| pipe.try_read(buffer)).map_err(wrap())? {
-            End::Reached => return Ok(output),
-            End::NotYet => {}
-        }
-        tokio::select! {
-            ready = pipe.readable() => ready.map_err(wrap())?,
-            () = &mut ended => break,
-        }
-    }
-    // The kernel is asked: `try_read` answers from what tokio last heard of the pipe, and the news
-    // of the end may overtake the news of the last bytes.
-    read_available(&mut output, |buffer| Ok(rustix::io::read(&pipe, buffer)?)).map_err(wrap())?;
-    Ok(output)
-}
-
-/// Collects both outputs of a process while waiting for its end.
-pub(crate) async fn output<W: Future<Output = Result<ExitStatus>>>(
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-    wait: impl Fn() -> W,
-) -> Result<Output> {
-    let ended = || async {
-        _ = wait().await;
-    };
-    let (stdout, stderr, status) =
-        tokio::join!(collect(stdout, ended()), collect(stderr, ended()), wait());
-    Ok(Output {
-        status: status?,
-        stdout: stdout?,
-        stderr: stderr?,
-    })
-}
-
-enum End {
-    Reached,
-    NotYet,
-}
-
-fn read_available(
-    output: &mut Vec<u8>,
-    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-) -> io::Result<End> {
-    let mut buffer = [0; 16 << 10];
-    loop {
-        match read(&mut buffer) {
-            Ok(0) => return Ok(End::Reached),
-            Ok(n) => output.extend_from_slice(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(End::NotYet),
-            Err(e) => return Err(e),
-        }
-    }
 }

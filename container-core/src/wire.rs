@@ -34,29 +34,9 @@ impl Channel {
         self.0
     }
 
-    /// Sends one message: its length (32 bits, little-endian), then JSON.
+    /// Sends one message.
     pub(crate) fn send(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let frame = encode(message)?;
-        let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let control = if raw.is_empty() {
-            &rights[..0]
-        } else {
-            &rights[..]
-        };
-        let mut sent = 0;
-        while sent < frame.len() {
-            let control = if sent == 0 { control } else { &rights[..0] };
-            let slice = [IoSlice::new(&frame[sent..])];
-            let flags = MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(self.0.as_raw_fd(), &slice, control, flags, None) {
-                Ok(n) => sent += n,
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(nix::errno::Errno::EAGAIN) => wait(&self.0, rustix::event::PollFlags::OUT)?,
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(())
+        send(&self.0, message, fds)
     }
 
     /// Receives one message, waiting for it; `None` at the end of the stream.
@@ -81,7 +61,7 @@ impl Channel {
                     buffer = &mut buffer[n..];
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.waits()? => {
-                    wait(&self.0, rustix::event::PollFlags::IN)?;
+                    wait(self.0.as_fd(), rustix::event::PollFlags::IN)?;
                 }
                 Err(e) => return Err(e),
             }
@@ -115,8 +95,38 @@ impl AsFd for Channel {
     }
 }
 
-fn wait(stream: &UnixStream, flags: rustix::event::PollFlags) -> io::Result<()> {
-    let mut fds = [rustix::event::PollFd::new(stream, flags)];
+/// Sends one message: its length (32 bits, little-endian), then JSON.
+pub(crate) fn send(
+    socket: &impl AsFd,
+    message: &impl Serialize,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let socket = socket.as_fd();
+    let frame = encode(message)?;
+    let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() {
+        &rights[..0]
+    } else {
+        &rights[..]
+    };
+    let mut sent = 0;
+    while sent < frame.len() {
+        let control = if sent == 0 { control } else { &rights[..0] };
+        let slice = [IoSlice::new(&frame[sent..])];
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        match sendmsg::<()>(socket.as_raw_fd(), &slice, control, flags, None) {
+            Ok(n) => sent += n,
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(nix::errno::Errno::EAGAIN) => wait(socket, rustix::event::PollFlags::OUT)?,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn wait(socket: BorrowedFd<'_>, flags: rustix::event::PollFlags) -> io::Result<()> {
+    let mut fds = [rustix::event::PollFd::from_borrowed_fd(socket, flags)];
     match rustix::event::poll(&mut fds, None) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(e) => Err(e.into()),
@@ -124,7 +134,7 @@ fn wait(stream: &UnixStream, flags: rustix::event::PollFlags) -> io::Result<()> 
 }
 
 /// A message as it goes over the wire.
-pub(crate) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
     serde_json::to_writer(&mut frame, message)?;
     let length = u32::try_from(frame.len() - 4)

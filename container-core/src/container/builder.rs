@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use container_image::Platform;
 
 use super::{Container, ExitStatus, Output};
 use crate::Result;
+use crate::capture::Capture;
 use crate::engine::{Engine, Pull};
 use crate::request::{
     Device, Healthcheck, Limits, Mount, MountSource, NamespaceMode, Network, Request,
@@ -26,6 +28,7 @@ pub struct ContainerBuilder {
     platform: Option<Platform>,
     pull: Pull,
     streams: Streams,
+    capture: Capture,
 }
 
 impl ContainerBuilder {
@@ -41,6 +44,7 @@ impl ContainerBuilder {
             platform: None,
             pull: Pull::default(),
             streams: Streams::default(),
+            capture: Capture::default(),
         }
     }
 
@@ -317,12 +321,33 @@ impl ContainerBuilder {
         self
     }
 
+    /// Writes these bytes to standard input and ends it. With [`output`](Self::output) only.
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.capture.input = Some(bytes.into());
+        self
+    }
+
+    /// Kills the container when it has not ended this long after its start, which is an error
+    /// then. With [`output`](Self::output) only.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.capture.timeout = Some(timeout);
+        self
+    }
+
+    /// Kills the container when it writes more than so many bytes to one of its streams, which
+    /// is an error then. With [`output`](Self::output) only.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.capture.limit = Some(bytes);
+        self
+    }
+
     /// Makes the container without starting it. The handle does not own it: it stays until it is
     /// [removed](Container::remove), or until its end when it is to go then.
     ///
     /// # Errors
     /// As [`start`](Self::start), but for the command, which is looked for at the start.
     pub async fn create(self) -> Result<Container> {
+        self.capture.none()?;
         let image = self
             .engine
             .image_for_run(&self.request.image, self.platform, self.pull)
@@ -337,6 +362,7 @@ impl ContainerBuilder {
     /// what was asked, or the command cannot be executed
     /// ([`Error::command`](crate::Error::command) tells).
     pub async fn start(self) -> Result<Container> {
+        self.capture.none()?;
         let streams = self.streams.or(Stdio::Null, Stdio::Log);
         let image = self
             .engine
@@ -357,11 +383,23 @@ impl ContainerBuilder {
     /// Runs the container, waits for its end and returns what it wrote.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start); it did not end in [time](Self::timeout) or wrote more than its
+    /// [limit](Self::output_limit).
     pub async fn output(mut self) -> Result<Output> {
-        self.streams = self.streams.or(Stdio::Null, Stdio::Piped);
+        let capture = std::mem::take(&mut self.capture);
+        self.streams = capture.streams(self.streams);
         let mut container = self.start().await?;
-        let (stdout, stderr) = (container.take_stdout(), container.take_stderr());
-        crate::stdio::output(stdout, stderr, || container.wait()).await
+        let what = format!("container {}", container.name());
+        let ends = [
+            container.take_stdin(),
+            container.take_stdout(),
+            container.take_stderr(),
+        ];
+        let output = capture.run(what, ends, || container.wait()).await;
+        if output.is_err() {
+            // What failed is known; the handle's end sees to the rest.
+            _ = container.remove(true).await;
+        }
+        output
     }
 }

@@ -1,13 +1,12 @@
 //! The embedder's connections to a monitor.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::sync::{Mutex, OnceCell};
 
+use super::connection::Connection;
 use super::job::{Job, News, Request, Word};
 use super::spawn::Launcher;
 use crate::container::ExitStatus;
@@ -17,108 +16,7 @@ use crate::exec::{Exec, ExecRequest};
 use crate::reap;
 use crate::state::{self, Change};
 use crate::stdio::{self, Pumps, Streams};
-use crate::wire::{Channel, Inbox};
-
-/// A connection that is read in pieces, whenever some arrive; an abandoned read loses nothing.
-#[derive(Debug)]
-struct Connection {
-    id: String,
-    socket: tokio::net::UnixStream,
-    inbox: Mutex<Inbox>,
-}
-
-impl Connection {
-    fn new(id: &str, channel: Channel) -> Result<Self> {
-        let socket = channel.into_stream();
-        let wrap = |e| Error::system("talk to the monitor")(e);
-        socket.set_nonblocking(true).map_err(wrap)?;
-        let socket = tokio::net::UnixStream::from_std(socket).map_err(wrap)?;
-        Ok(Self {
-            id: id.to_owned(),
-            socket,
-            inbox: Mutex::default(),
-        })
-    }
-
-    async fn receive(&self) -> Result<(News, Vec<OwnedFd>)> {
-        let mut inbox = self.inbox.lock().await;
-        loop {
-            match inbox.take::<News>() {
-                Ok(Some(message)) => return Ok(message),
-                Ok(None) => {}
-                Err(e) => {
-                    return Err(Error::Protocol {
-                        id: self.id.clone(),
-                        reason: e.to_string(),
-                    });
-                }
-            }
-            self.socket
-                .readable()
-                .await
-                .map_err(Error::system("talk to the monitor"))?;
-            match self
-                .socket
-                .try_io(Interest::READABLE, || inbox.fill(&self.socket))
-            {
-                Ok(0) => {
-                    return Err(Error::MonitorGone {
-                        id: self.id.clone(),
-                    });
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
-                    return Err(Error::MonitorGone {
-                        id: self.id.clone(),
-                    });
-                }
-                Err(e) => return Err(Error::system("talk to the monitor")(e)),
-            }
-        }
-    }
-
-    async fn send(&self, message: &impl serde::Serialize) -> Result<()> {
-        let wrap = || Error::system("talk to the monitor");
-        let frame = crate::wire::encode(message).map_err(wrap())?;
-        let mut sent = 0;
-        while sent < frame.len() {
-            self.socket.writable().await.map_err(wrap())?;
-            match self.socket.try_write(&frame[sent..]) {
-                Ok(n) => sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(wrap()(e)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Receives until the end of a process is told.
-    async fn exited(&self) -> Result<ExitStatus> {
-        loop {
-            match self.receive().await? {
-                (News::Exited(status), _) => return Ok(status),
-                (News::Failed(failure), _) => return Err(failure.into_error(&self.id)),
-                _ => {}
-            }
-        }
-    }
-
-    async fn started(&self) -> Result<(u32, Option<OwnedFd>)> {
-        self.is_started(self.receive().await?)
-    }
-
-    fn is_started(&self, answer: (News, Vec<OwnedFd>)) -> Result<(u32, Option<OwnedFd>)> {
-        match answer {
-            (News::Started { pid }, mut fds) => Ok((pid, fds.pop())),
-            (News::Failed(failure), _) => Err(failure.into_error(&self.id)),
-            (other, _) => Err(Error::Protocol {
-                id: self.id.clone(),
-                reason: format!("{other:?} instead of Started"),
-            }),
-        }
-    }
-}
+use crate::wire::Channel;
 
 /// A container's owner's connection: when it closes, the monitor ends the container and itself.
 #[derive(Debug)]
@@ -156,7 +54,7 @@ async fn hand_over(
     let Idle { channel, child } = monitor;
     // A monitor that has already failed has said why: read that rather than fail to write.
     let sent = channel.send(job, fds);
-    let connection = Connection::new(&job.record.id, channel)?;
+    let connection = Connection::new(&job.record.id, channel);
     match (connection.receive().await, sent) {
         (Ok((News::Failed(failure), _)), _) => {
             // Its clean-up is done when the connection closes.
@@ -222,7 +120,7 @@ impl Link {
     /// Tells the monitor to go on alone. What connects the container's streams with this
     /// process goes on too.
     pub(crate) async fn detach(self) -> Result<Pumps> {
-        self.connection.send(&Word::Detach).await?;
+        self.connection.send(&Word::Detach)?;
         loop {
             match self.connection.receive().await? {
                 (News::Done, _) => break,
@@ -271,7 +169,7 @@ async fn ask(engine: &Engine, id: &str, request: &Request) -> Result<Connection>
     channel
         .send(request, &[])
         .map_err(|_| Error::NotRunning { id: id.to_owned() })?;
-    Connection::new(id, channel)
+    Ok(Connection::new(id, channel))
 }
 
 /// A monitor that is gone before it has answered has no container any more.
@@ -343,7 +241,7 @@ pub(crate) async fn exec(
         .send(&message, &fds)
         .map_err(|_| Error::NotRunning { id: id.to_owned() })?;
     prepared.passed.clear();
-    let connection = Connection::new(id, channel)?;
+    let connection = Connection::new(id, channel);
     let (pid, terminal) = connection.started().await?;
     let pumps = Mutex::new(prepared.start_pumps()?);
     Ok(Exec {

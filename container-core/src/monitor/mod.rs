@@ -7,10 +7,12 @@
 //!    └─ its end closes: end and remove the container        └─ monitor.sock: kill, stop, exec, wait
 //! ```
 //!
-//! `job` is what goes over the socket; `spawn` and `client` are the embedder's side; `entry`,
+//! `job` is what goes over the socket; `spawn`, `client` and `connection` are the
+//! embedder's side; `entry`,
 //! `supervise`, `serve` and `probe` are the monitor's.
 
 pub(crate) mod client;
+mod connection;
 mod entry;
 mod files;
 pub(crate) mod job;
