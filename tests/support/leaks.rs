@@ -208,15 +208,16 @@ fn interfaces() -> BTreeSet<String> {
         .collect()
 }
 
-/// Files that only a container has: everything in a stage's `run` but locks and other empty files, and its directory
-/// and name in `root`.
+/// Files that only a container has: everything in a stage's `run` but the journal, locks and other empty files, and its
+/// directory and name in `root`.
 fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
+    let journal = dir.join("run/events");
     walk(&dir.join("run"), &mut |path, kind| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let container = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let empty = kind.is_file() && fs::metadata(path).is_ok_and(|data| data.len() == 0);
-        if container || !(kind.is_dir() || empty) {
+        if container || !(kind.is_dir() || empty || path == journal) {
             found.push(path.display().to_string());
         }
     });
