@@ -17,11 +17,12 @@ const FILE_LIMIT: u64 = 16 << 20;
 
 /// Writes what the kernel takes in one write(2).
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    open_to_write(path)?.write_all(text.as_bytes())
+}
+
+pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
     // Never O_CREAT, which the kernel answers with EACCES where it means that there is no such file.
-    OpenOptions::new()
-        .write(true)
-        .open(path)?
-        .write_all(text.as_bytes())
+    OpenOptions::new().write(true).open(path)
 }
 
 pub(super) fn open(path: &Path) -> io::Result<File> {

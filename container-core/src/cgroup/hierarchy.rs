@@ -12,6 +12,7 @@ use super::{Cgroup, CgroupError, CgroupPath, Unavailable};
 
 pub(super) const MOUNT: &str = "/sys/fs/cgroup";
 /// linux/magic.h
+const CGROUP_SUPER_MAGIC: i64 = 0x27_e0eb;
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
 /// The control group trees of this machine, as this process sees them.
@@ -41,28 +42,60 @@ pub struct Tree {
     pub mount: PathBuf,
 }
 
-/// Finds the trees. Costs one statfs(2) on v2 and a read of /proc/self/mountinfo on v1.
+/// Finds the trees. Costs a statfs(2) on v2 and one a tree on v1; /proc/self/mountinfo, which a
+/// machine with many mounts takes milliseconds to write, is read only where v1's trees are not at
+/// their usual places.
 ///
 /// # Errors
 ///
 /// [`CgroupError::Unavailable`] if none is mounted.
 pub fn detect() -> Result<Hierarchy, CgroupError> {
-    let at = rustix::fs::statfs(MOUNT).map_err(|_| Unavailable::NotMounted)?;
-    // The type of f_type differs between architectures.
-    #[allow(clippy::unnecessary_cast)]
-    if at.f_type as i64 == CGROUP2_SUPER_MAGIC {
+    if filesystem(MOUNT.as_ref()).ok_or(Unavailable::NotMounted)? == CGROUP2_SUPER_MAGIC {
         return Ok(Hierarchy::V2 {
             mount: MOUNT.into(),
         });
     }
-    let file = "/proc/self/mountinfo";
-    let mountinfo = std::fs::read(file).map_err(|error| CgroupError::io("read", file, error))?;
-    let trees = trees(&mountinfo);
+    let read = |file| std::fs::read(file).map_err(|error| CgroupError::io("read", file, error));
+    let is_tree = |mount: &Path| filesystem(mount) == Some(CGROUP_SUPER_MAGIC);
+    let trees = match usual_trees(&read("/proc/self/cgroup")?, is_tree) {
+        Some(trees) => trees,
+        None => trees(&read("/proc/self/mountinfo")?),
+    };
     if trees.is_empty() {
         Err(Unavailable::NotMounted.into())
     } else {
         Ok(Hierarchy::V1 { trees })
     }
+}
+
+/// The magic number of the file system at a path (statfs(2)).
+fn filesystem(path: &Path) -> Option<i64> {
+    // The type of f_type differs between architectures.
+    #[allow(clippy::unnecessary_cast)]
+    rustix::fs::statfs(path).ok().map(|at| at.f_type as i64)
+}
+
+/// The v1 trees that /proc/self/cgroup tells of (cgroups(7)), if `is_tree` finds each mounted in
+/// the directory of its name.
+fn usual_trees(cgroup: &[u8], is_tree: impl Fn(&Path) -> bool) -> Option<Vec<Tree>> {
+    let mut trees = Vec::new();
+    for line in cgroup.split(|byte| *byte == b'\n') {
+        let controllers = match line.split(|byte| *byte == b':').nth(1) {
+            // v2's line, or the end.
+            None | Some(b"") => continue,
+            Some(controllers) => std::str::from_utf8(controllers).ok()?,
+        };
+        let directory = controllers.strip_prefix("name=").unwrap_or(controllers);
+        let mount = Path::new(MOUNT).join(directory);
+        if !is_tree(&mount) {
+            return None;
+        }
+        trees.push(Tree {
+            controllers: controllers.split(',').map(str::to_owned).collect(),
+            mount,
+        });
+    }
+    Some(trees)
 }
 
 impl Hierarchy {
@@ -192,5 +225,37 @@ mod tests {
             ("pids", "/mnt/a b\\"),
         ];
         assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn usual_places() {
+        let text = b"4:cpu,cpuacct:/a:b\n3:name=systemd:/\n2:memory:/x\n0::/\n";
+        let found = usual_trees(text, |_| true).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|tree| (tree.controllers.join("+"), tree.mount.display().to_string()))
+            .collect();
+        let expected = [
+            ("cpu+cpuacct", "/sys/fs/cgroup/cpu,cpuacct"),
+            ("name=systemd", "/sys/fs/cgroup/systemd"),
+            ("memory", "/sys/fs/cgroup/memory"),
+        ];
+        assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        // One that is elsewhere, or not mounted at all: mountinfo has to be asked.
+        assert!(usual_trees(text, |mount| !mount.ends_with("memory")).is_none());
+    }
+
+    /// Both ways of looking see the same trees on this machine.
+    #[test]
+    fn both_ways_agree() {
+        let Ok(Hierarchy::V1 { trees: mut found }) = detect() else {
+            println!("no cgroup v1 here");
+            return;
+        };
+        let mut expected = trees(&std::fs::read("/proc/self/mountinfo").unwrap());
+        for trees in [&mut found, &mut expected] {
+            trees.sort_by(|a, b| a.mount.cmp(&b.mount));
+        }
+        assert_eq!(found, expected);
     }
 }

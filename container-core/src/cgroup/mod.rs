@@ -45,8 +45,8 @@ mod v1;
 mod v2;
 
 use std::fmt::Debug;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 
@@ -160,19 +160,25 @@ pub enum Join {
     Clone(OwnedFd),
     /// v1: the child writes `0` to each while it has one thread. A thread that moves only
     /// itself skips the lock that moving another process takes: 25 µs instead of 10 ms.
-    Tasks(Vec<OwnedFd>),
+    Tasks(Vec<Tasks>),
+}
+
+/// The way into a group in one v1 tree.
+#[derive(Debug)]
+pub struct Tasks {
+    /// Where the tree is mounted.
+    pub mount: PathBuf,
+    /// The group's `tasks` file, open for writing.
+    pub file: OwnedFd,
 }
 
 impl Join {
     /// Whether it leads into a group in the v1 tree of this directory below `/sys/fs/cgroup`.
     pub(crate) fn is_in(&self, tree: &str) -> bool {
-        let Join::Tasks(files) = self else {
+        let Join::Tasks(trees) = self else {
             return false;
         };
         let mount = Path::new(hierarchy::MOUNT).join(tree);
-        files.iter().any(|file| {
-            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-            std::fs::read_link(link).is_ok_and(|tasks| tasks.starts_with(&mount))
-        })
+        trees.iter().any(|tree| tree.mount == mount)
     }
 }

@@ -2,8 +2,8 @@
 
 mod figures;
 
-use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,9 @@ use super::directory::{self, is_gone, read_if_any, value_of};
 use super::hierarchy::Tree;
 use super::setting::Setting;
 use super::stats::Stats;
-use super::{Cgroup, CgroupError, CgroupPath, Join, OomWatch, Unavailable, devices, limits_v1};
+use super::{
+    Cgroup, CgroupError, CgroupPath, Join, OomWatch, Tasks, Unavailable, devices, limits_v1,
+};
 
 /// Those that each container gets. The list of trees is not only theirs: several controllers
 /// can share one.
@@ -186,14 +188,21 @@ impl V1 {
         };
         self.enter(tree)?;
         let directory = self.directory(tree);
+        let lists = ["devices.deny", "devices.allow"].map(|name| directory.join(name));
+        // The kernel takes one rule a write, and is asked for each file once.
+        let mut open: [Option<File>; 2] = [None, None];
         for rule in devices::rules(rules)? {
-            let file = directory.join(if rule.allow {
-                "devices.allow"
-            } else {
-                "devices.deny"
-            });
+            let (file, open) = (
+                &lists[usize::from(rule.allow)],
+                &mut open[usize::from(rule.allow)],
+            );
             for value in rule.lines() {
-                match directory::write(&file, &value) {
+                let written = match open {
+                    Some(open) => open.write_all(value.as_bytes()),
+                    None => directory::open_to_write(file)
+                        .and_then(|file| open.insert(file).write_all(value.as_bytes())),
+                };
+                match written {
                     Ok(()) => {}
                     Err(error)
                         if error.raw_os_error() == Some(libc::EPERM) && !devices::may_confine() =>
@@ -204,7 +213,7 @@ impl V1 {
                         return Err(CgroupError::Limit {
                             limit,
                             value,
-                            file,
+                            file: file.clone(),
                             source,
                         });
                     }
@@ -336,11 +345,14 @@ impl Cgroup for V1 {
     }
 
     fn join(&self) -> Result<Join, CgroupError> {
-        let mut tasks: Vec<OwnedFd> = Vec::with_capacity(self.trees.len());
+        let mut tasks = Vec::with_capacity(self.trees.len());
         for tree in &self.trees {
             let file = self.directory(tree).join("tasks");
             match rustix::fs::open(&file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-                Ok(fd) => tasks.push(fd),
+                Ok(file) => tasks.push(Tasks {
+                    mount: tree.mount.clone(),
+                    file,
+                }),
                 Err(rustix::io::Errno::NOENT) => {}
                 Err(error) => return Err(CgroupError::io("open", file, error)),
             }

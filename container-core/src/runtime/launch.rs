@@ -177,9 +177,9 @@ fn join_namespaces(namespaces: &[Namespace]) -> Result<(), Fault> {
 /// What a new process does first of all, whether it starts a container or joins one.
 pub(super) fn prepare(process: &Process, join: &Join) -> Result<(), Fault> {
     nix::unistd::setsid().map_err(Fault::at("start a session"))?;
-    if let Join::Tasks(tasks) = join {
-        for file in tasks {
-            rustix::io::write(file, b"0").map_err(Fault::at("join the cgroup"))?;
+    if let Join::Tasks(trees) = join {
+        for tree in trees {
+            rustix::io::write(&tree.file, b"0").map_err(Fault::at("join the cgroup"))?;
         }
     }
     if let Some(adjust) = process.oom_score_adj {

@@ -54,15 +54,15 @@ fn start(join: &Join, script: &str, quiet: bool) -> Process {
             clone.flags |= 0x2_0000_0000;
             clone.cgroup = u64::try_from(directory.as_raw_fd()).unwrap();
         }
-        Join::Tasks(files) => tasks = files,
+        Join::Tasks(trees) => tasks = trees,
     }
     // SAFETY: without a stack it is a fork, and the child below only makes system calls.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of_val(&clone)) };
     if pid == 0 {
         // SAFETY: valid fds, strings and a list that ends with a null.
         unsafe {
-            for file in tasks {
-                if libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
+            for tree in tasks {
+                if libc::write(tree.file.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
                     libc::_exit(99);
                 }
             }
