@@ -60,7 +60,7 @@ pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno
 }
 
 struct Level {
-    fd: OwnedFd,
+    /// Its handle is also what its entries are removed by.
     entries: Dir,
     /// Its name in the level above.
     name: Vec<u8>,
@@ -69,7 +69,6 @@ struct Level {
 /// Removes all that is in `top`.
 fn empty(top: &OwnedFd, folded: &mut u64) -> Result<(), Errno> {
     let mut levels = vec![Level {
-        fd: rustix::io::fcntl_dupfd_cloexec(top, 0)?,
         entries: Dir::read_from(top)?,
         name: Vec::new(),
     }];
@@ -83,18 +82,19 @@ fn empty(top: &OwnedFd, folded: &mut u64) -> Result<(), Errno> {
                 return Ok(());
             };
             if let Some(above) = levels.last() {
-                remove_entry(&above.fd, &done.name, AtFlags::REMOVEDIR)?;
+                remove_entry(above.entries.fd()?, &done.name, AtFlags::REMOVEDIR)?;
             }
             continue;
         };
         let entry = entry?;
+        let directory = level.entries.fd()?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
             continue;
         }
         // A file system that does not tell the type gets both tried.
         if entry.file_type() != FileType::Directory {
-            match remove_entry(&level.fd, name, AtFlags::empty()) {
+            match remove_entry(directory, name, AtFlags::empty()) {
                 Err(Errno::ISDIR) => {}
                 result => {
                     result?;
@@ -102,38 +102,43 @@ fn empty(top: &OwnedFd, folded: &mut u64) -> Result<(), Errno> {
                 }
             }
         }
-        match remove_entry(&level.fd, name, AtFlags::REMOVEDIR) {
+        match remove_entry(directory, name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => {}
             result => {
                 result?;
                 continue;
             }
         }
-        let fd = open(level.fd.as_fd(), name)?;
+        let below = open(directory, name)?;
         if depth < MAX_DEPTH {
-            let entries = Dir::read_from(&fd)?;
+            let entries = Dir::new(below)?;
             let name = name.to_vec();
-            levels.push(Level { fd, entries, name });
+            levels.push(Level { entries, name });
         } else {
-            fold(level, name, top, folded)?;
+            fold(directory, name, top, folded)?;
         }
     }
 }
 
 /// Moves a directory from deep down to the top.
-fn fold(level: &Level, name: &[u8], top: &OwnedFd, folded: &mut u64) -> Result<(), Errno> {
+fn fold(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    top: &OwnedFd,
+    folded: &mut u64,
+) -> Result<(), Errno> {
     loop {
         *folded += 1;
         let place = format!(".removing-{folded}");
         let flags = rustix::fs::RenameFlags::NOREPLACE;
-        match rustix::fs::renameat_with(&level.fd, name, top, place.as_str(), flags) {
+        match rustix::fs::renameat_with(directory, name, top, place.as_str(), flags) {
             Err(Errno::EXIST) => {}
             result => return result,
         }
     }
 }
 
-fn remove_entry(dir: &OwnedFd, name: &[u8], flags: AtFlags) -> Result<(), Errno> {
+fn remove_entry(dir: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<(), Errno> {
     match rustix::fs::unlinkat(dir, name, flags) {
         // The owner of a directory may have taken the right to write away from itself.
         Err(Errno::ACCESS) => {
