@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
 };
@@ -39,31 +40,31 @@ pub(super) fn root(root: &Root) -> io::Result<OwnedFd> {
 /// Carries out one mount below the root.
 pub(super) fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Fault> {
     let fault = |e: io::Error| Fault::setup(mount, &e);
-    // The caller's targets may be reached over the image's links; ours must be what they seem.
-    let links = if mount.foreign {
-        Links::Follow
-    } else {
-        Links::Refuse
-    };
-    if let Source::Overlay(overlay) = &mount.source {
-        let target = resolve::ensure(root, &mount.target, Make::Directory, links).map_err(fault)?;
-        return mount_overlay(overlay, target.as_fd()).map_err(fault);
-    }
-    let tree = match &mount.source {
+    let links = links(mount);
+    let (tree, make) = match &mount.source {
+        Source::Overlay(overlay) => {
+            let target =
+                resolve::ensure(root, &mount.target, Make::Directory, links).map_err(fault)?;
+            return mount_overlay(overlay, target.as_fd()).map_err(fault);
+        }
         Source::Bind { path, recursive } => {
-            clone_tree(CWD, path, *recursive).map_err(|e| bind_fault(mount, path, &e))?
+            let tree =
+                clone_tree(CWD, path, *recursive).map_err(|e| bind_fault(mount, path, &e))?;
+            let make = if resolve::is_directory(&tree).map_err(fault)? {
+                Make::Directory
+            } else {
+                Make::File
+            };
+            (tree, make)
         }
         Source::New {
             fstype,
             source,
             options,
-        } => new_filesystem(fstype, source, options).map_err(fault)?,
-        Source::Overlay(_) => return Ok(()),
-    };
-    let make = if resolve::is_directory(&tree).map_err(fault)? {
-        Make::Directory
-    } else {
-        Make::File
+        } => {
+            let tree = new_filesystem(fstype, source, options, mount.set).map_err(fault)?;
+            (tree, Make::Directory)
+        }
     };
     let target =
         resolve::ensure(root, &mount.target, make, links).map_err(|e| target_fault(mount, &e))?;
@@ -80,9 +81,20 @@ pub(super) fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Fault> {
     attach(&tree, target.as_fd(), mount).map_err(fault)
 }
 
+/// The caller's targets may be reached over the image's links; ours must be what they seem.
+pub(super) fn links(mount: &Mount) -> Links {
+    if mount.foreign {
+        Links::Follow
+    } else {
+        Links::Refuse
+    }
+}
+
 /// Sets attributes and propagation of a detached mount and puts it in place.
-fn attach(tree: &OwnedFd, target: BorrowedFd<'_>, mount: &Mount) -> io::Result<()> {
-    if mount.set | mount.clear != 0 {
+pub(super) fn attach(tree: &OwnedFd, target: BorrowedFd<'_>, mount: &Mount) -> io::Result<()> {
+    // A new file system's mount is made with its attributes.
+    let new = matches!(mount.source, Source::New { .. });
+    if mount.set | mount.clear != 0 && !new {
         sys::mount_setattr(tree.as_fd(), mount.recursive, mount.set, mount.clear, 0)?;
     }
     place(tree, target)?;
@@ -142,12 +154,14 @@ pub(super) fn clone_tree(at: impl AsFd, path: &str, recursive: bool) -> io::Resu
     Ok(rustix::mount::open_tree(at, path, flags)?)
 }
 
-/// A detached instance of a file system.
+/// A detached instance of a file system, its mount with these `MOUNT_ATTR_…`.
 pub(super) fn new_filesystem(
     fstype: &str,
     source: &str,
     options: &[(String, Option<String>)],
+    attributes: u64,
 ) -> io::Result<OwnedFd> {
+    let attributes = u32::try_from(attributes).map_err(|_| Errno::INVAL)?;
     let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
     let configure = || -> io::Result<()> {
         rustix::mount::fsconfig_set_string(&fs, "source", source)?;
@@ -163,7 +177,7 @@ pub(super) fn new_filesystem(
     Ok(rustix::mount::fsmount(
         &fs,
         FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
+        MountAttrFlags::from_bits_retain(attributes),
     )?)
 }
 
@@ -216,18 +230,24 @@ fn mount_overlay(overlay: &Overlay, target: BorrowedFd<'_>) -> io::Result<()> {
     Ok(mounted?)
 }
 
-/// Hides a path: an empty read-only directory, or the null device over a file.
-pub(super) fn mask(root: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+/// Hides a path: an empty read-only directory, or the null device over a file. The device is
+/// looked up for the first file and kept in `null` for the others.
+pub(super) fn mask(root: BorrowedFd<'_>, path: &str, null: &mut Option<OwnedFd>) -> io::Result<()> {
     let Some(target) = existing(root, path)? else {
         return Ok(());
     };
     let tree = if resolve::is_directory(&target)? {
         let options = [("nr_inodes".to_owned(), Some("1".to_owned()))];
-        new_filesystem("tmpfs", "tmpfs", &options)?
+        new_filesystem("tmpfs", "tmpfs", &options, READ_ONLY)?
     } else {
-        clone_tree(null_device(root)?, "", false)?
+        let null = match null {
+            Some(null) => null,
+            empty => empty.insert(null_device(root)?),
+        };
+        let tree = clone_tree(null, "", false)?;
+        sys::mount_setattr(tree.as_fd(), false, READ_ONLY, 0, 0)?;
+        tree
     };
-    sys::mount_setattr(tree.as_fd(), false, READ_ONLY, 0, 0)?;
     place(&tree, target.as_fd())
 }
 

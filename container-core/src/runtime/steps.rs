@@ -14,6 +14,10 @@ use crate::plan::{Device, Mount, Source, Step};
 #[derive(Debug, Default)]
 pub(super) struct State {
     root: Option<OwnedFd>,
+    /// The directory that the last device or link was made in: most lie in one.
+    directory: Option<(String, OwnedFd)>,
+    /// The null device, once something was masked with it.
+    null: Option<OwnedFd>,
     /// The slave side of the terminal.
     pub(super) terminal: Option<OwnedFd>,
 }
@@ -24,6 +28,20 @@ impl State {
             .as_ref()
             .map(AsFd::as_fd)
             .ok_or_else(|| Errno::BADF.into())
+    }
+
+    /// Splits off the last component of a path and opens the directory it lies in, making it when
+    /// missing.
+    fn parent<'p>(&mut self, path: &'p str) -> io::Result<(BorrowedFd<'_>, &'p str)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let opened = match self.directory.take() {
+            Some(last) if last.0 == parent => last,
+            _ => {
+                let fd = resolve::ensure(self.root()?, parent, Make::Directory, Links::Refuse)?;
+                (parent.to_owned(), fd)
+            }
+        };
+        Ok((self.directory.insert(opened).1.as_fd(), name))
     }
 }
 
@@ -37,6 +55,10 @@ pub(super) fn run(
     rustix::process::umask(Mode::empty());
     let mut state = State::default();
     for step in steps {
+        if !matches!(step, Step::Device(_) | Step::Symlink { .. }) {
+            // It may be something else soon, or lie below a mount.
+            state.directory = None;
+        }
         match step {
             Step::Mount(m) => {
                 let root = state.root().map_err(|e| Fault::setup(step, &e))?;
@@ -67,8 +89,8 @@ fn one(
         }
         Step::Mount(_) => Ok(()),
         Step::CgroupMount { mount, hierarchies } => cgroup(state.root()?, mount, hierarchies),
-        Step::Device(node) => device(state.root()?, node),
-        Step::Symlink { to, at } => symlink(state.root()?, to, at),
+        Step::Device(node) => device(state, node),
+        Step::Symlink { to, at } => symlink(state, to, at),
         Step::PivotRoot => {
             mount::pivot(state.root()?)?;
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -83,7 +105,11 @@ fn one(
             Ok(())
         }
         Step::Sysctl(name, value) => sysctl(state.root()?, name, value),
-        Step::Mask(path) => mount::mask(state.root()?, path),
+        Step::Mask(path) => {
+            let State { root, null, .. } = state;
+            let root = root.as_ref().ok_or(Errno::BADF)?;
+            mount::mask(root.as_fd(), path, null)
+        }
         Step::ReadOnly(path) => mount::read_only(state.root()?, path),
         Step::ReadOnlyMount(path) => mount::read_only_mount(state.root()?, path),
     }
@@ -91,37 +117,34 @@ fn one(
 
 /// cgroup v2: the one hierarchy. v1: a tmpfs with each hierarchy below, as on the host.
 fn cgroup(root: BorrowedFd<'_>, at: &Mount, hierarchies: &[(String, String)]) -> io::Result<()> {
-    let place = |target: &str, fstype: &str, options: Vec<(String, Option<String>)>, attrs| {
-        let mount = Mount {
-            source: Source::New {
-                fstype: fstype.into(),
-                source: "cgroup".into(),
-                options,
-            },
-            target: target.to_owned(),
-            ..Mount {
-                set: attrs,
-                ..at.clone()
-            }
-        };
-        mount::mount(root, &mount).map_err(|fault| match fault {
-            Fault::Setup { reason, .. } | Fault::Setting { reason, .. } => io::Error::other(reason),
-            other => io::Error::other(format!("{other:?}")),
-        })
+    let fault = |fault| match fault {
+        Fault::Setup { reason, .. } | Fault::Setting { reason, .. } => io::Error::other(reason),
+        other => io::Error::other(format!("{other:?}")),
+    };
+    let described = |fstype: &str, options: Vec<(String, Option<String>)>, set| Mount {
+        source: Source::New {
+            fstype: fstype.into(),
+            source: "cgroup".into(),
+            options,
+        },
+        set,
+        ..at.clone()
     };
     if hierarchies.is_empty() {
-        return place(&at.target, "cgroup2", Vec::new(), at.set);
+        return mount::mount(root, &described("cgroup2", Vec::new(), at.set)).map_err(fault);
     }
     const MOUNT_ATTR_RDONLY: u64 = 0x1;
     let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
-    place(&at.target, "tmpfs", mode, at.set & !MOUNT_ATTR_RDONLY)?;
+    let tmpfs = described("tmpfs", mode, at.set & !MOUNT_ATTR_RDONLY);
+    mount::mount(root, &tmpfs).map_err(fault)?;
+    let top = resolve::open(root, &at.target, OFlags::PATH, mount::links(at))?;
     for (name, options) in hierarchies {
         let fstype = if options == "cgroup2" {
             "cgroup2"
         } else {
             "cgroup"
         };
-        let options = options
+        let options: Vec<_> = options
             .split(',')
             .filter(|o| !o.is_empty() && *o != "cgroup2")
             .map(|o| match o.split_once('=') {
@@ -129,26 +152,19 @@ fn cgroup(root: BorrowedFd<'_>, at: &Mount, hierarchies: &[(String, String)]) ->
                 None => (o.to_owned(), None),
             })
             .collect();
-        place(&format!("{}/{name}", at.target), fstype, options, at.set)?;
+        rustix::fs::mkdirat(&top, name, Mode::from_raw_mode(0o755))?;
+        let target = resolve::open(top.as_fd(), name, OFlags::PATH, Links::Refuse)?;
+        let tree = mount::new_filesystem(fstype, "cgroup", &options, at.set)?;
+        mount::attach(&tree, target.as_fd(), &described(fstype, options, at.set))?;
     }
     if at.set & MOUNT_ATTR_RDONLY != 0 {
-        let top = resolve::open(root, &at.target, OFlags::PATH, Links::Refuse)?;
         sys::mount_setattr(top.as_fd(), false, MOUNT_ATTR_RDONLY, 0, 0)?;
     }
     Ok(())
 }
 
-/// Splits off the last component and opens the directory it lies in, making it when missing.
-fn parent<'a>(root: BorrowedFd<'_>, path: &'a str) -> io::Result<(OwnedFd, &'a str)> {
-    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-    Ok((
-        resolve::ensure(root, parent, Make::Directory, Links::Refuse)?,
-        name,
-    ))
-}
-
-fn device(root: BorrowedFd<'_>, device: &Device) -> io::Result<()> {
-    let (parent, name) = parent(root, &device.path)?;
+fn device(state: &mut State, device: &Device) -> io::Result<()> {
+    let (parent, name) = state.parent(&device.path)?;
     let kind = match device.kind {
         'b' => FileType::BlockDevice,
         'p' => FileType::Fifo,
@@ -156,10 +172,10 @@ fn device(root: BorrowedFd<'_>, device: &Device) -> io::Result<()> {
     };
     let number = rustix::fs::makedev(device.major, device.minor);
     let mode = Mode::from_raw_mode(device.mode);
-    match rustix::fs::mknodat(&parent, name, kind, mode, number) {
+    match rustix::fs::mknodat(parent, name, kind, mode, number) {
         Ok(()) => {}
         // In a user namespace the kernel makes no devices; the host's is bound instead.
-        Err(Errno::PERM) => return bind_device(&parent, name, &device.path),
+        Err(Errno::PERM) => return bind_device(parent, name, &device.path),
         Err(Errno::EXIST) => return Ok(()),
         Err(e) => return Err(e.into()),
     }
@@ -167,7 +183,7 @@ fn device(root: BorrowedFd<'_>, device: &Device) -> io::Result<()> {
         let owner = rustix::fs::Uid::from_raw(device.uid);
         let group = rustix::fs::Gid::from_raw(device.gid);
         rustix::fs::chownat(
-            &parent,
+            parent,
             name,
             Some(owner),
             Some(group),
@@ -177,7 +193,7 @@ fn device(root: BorrowedFd<'_>, device: &Device) -> io::Result<()> {
     Ok(())
 }
 
-fn bind_device(parent: &OwnedFd, name: &str, host: &str) -> io::Result<()> {
+fn bind_device(parent: BorrowedFd<'_>, name: &str, host: &str) -> io::Result<()> {
     let tree = mount::clone_tree(CWD, host, false)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
@@ -185,9 +201,9 @@ fn bind_device(parent: &OwnedFd, name: &str, host: &str) -> io::Result<()> {
     Ok(rustix::mount::move_mount(&tree, "", parent, name, empty)?)
 }
 
-fn symlink(root: BorrowedFd<'_>, to: &str, at: &str) -> io::Result<()> {
-    let (parent, name) = parent(root, at)?;
-    match rustix::fs::symlinkat(to, &parent, name) {
+fn symlink(state: &mut State, to: &str, at: &str) -> io::Result<()> {
+    let (parent, name) = state.parent(at)?;
+    match rustix::fs::symlinkat(to, parent, name) {
         Err(Errno::EXIST) => Ok(()),
         result => Ok(result?),
     }

@@ -155,10 +155,11 @@ pub(crate) fn keep_capabilities() -> io::Result<()> {
 
 /// The capabilities in this process's bounding set, as a mask.
 pub(crate) fn bounding_set() -> u64 {
-    let has = |cap: u64| prctl(libc::PR_CAPBSET_READ, cap, 0).is_ok_and(|n| n == 1);
-    (0..64)
-        .filter(|cap| has(*cap))
-        .fold(0, |mask, cap| mask | 1 << cap)
+    // EINVAL for the first number that is no capability.
+    (0..64u64)
+        .map_while(|cap| Some((cap, prctl(libc::PR_CAPBSET_READ, cap, 0).ok()?)))
+        .filter(|(_, has)| *has == 1)
+        .fold(0, |mask, (cap, _)| mask | 1 << cap)
 }
 
 /// Drops what is not in the bounding set from it.
