@@ -10,10 +10,11 @@ use crate::cgroup::{self, Hierarchy};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::plan;
-use crate::request::{Device, Limits, Network, Request};
+use crate::request::{Device, IpcMode, Limits, NamespaceMode, Network, Request};
 use crate::runtime::sys;
 use crate::seccomp::Arch;
-use crate::spec::{HostDevice, HostFacts};
+use crate::spec::{Company, HostDevice, HostFacts};
+use crate::state::{Inspect, Status};
 
 /// The facts for each of the two pure steps.
 #[derive(Debug)]
@@ -114,6 +115,39 @@ fn kernel() -> (u32, u32) {
         .split(|c: char| !c.is_ascii_digit())
         .map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The containers whose namespaces a request shares.
+pub(crate) fn company(engine: &Engine, request: &Request) -> Result<Company> {
+    let mut company = Company::default();
+    if let NamespaceMode::Container(name) = &request.pid {
+        company.pid = Some(running("pid", engine, name)?.state.pid);
+    }
+    if let IpcMode::Container(name) = &request.ipc {
+        let other = running("ipc", engine, name)?;
+        if other.record.request.ipc != IpcMode::Shareable {
+            return Err(Error::Setting {
+                setting: "ipc",
+                value: name.clone(),
+                reason: "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+                    .into(),
+            });
+        }
+        company.ipc = Some(other.state.pid);
+    }
+    Ok(company)
+}
+
+fn running(setting: &'static str, engine: &Engine, name: &str) -> Result<Inspect> {
+    let found = engine.get(name)?.inspect()?;
+    match found.state.status {
+        Status::Running | Status::Paused => Ok(found),
+        _ => Err(Error::Setting {
+            setting,
+            value: name.to_owned(),
+            reason: "a container that is not running has no namespaces to share".into(),
+        }),
+    }
 }
 
 /// The devices of a request: those named, or all of the host's when privileged.

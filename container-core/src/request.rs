@@ -40,7 +40,7 @@ pub struct Request {
     /// Which network the container gets.
     pub network: Network,
     /// IPC namespace.
-    pub ipc: NamespaceMode,
+    pub ipc: IpcMode,
     /// PID namespace.
     pub pid: NamespaceMode,
     /// UTS namespace.
@@ -168,14 +168,32 @@ pub enum Network {
     Host,
 }
 
-/// Whether a namespace is the container's own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose namespace a container has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceMode {
     /// The container's own.
     #[default]
     Private,
     /// The one of the engine's process.
     Host,
+    /// A running container's, by its id or name. Of PID namespaces only.
+    Container(String),
+}
+
+/// Whose IPC namespace, and with it `/dev/shm`, a container has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IpcMode {
+    /// The container's own.
+    #[default]
+    Private,
+    /// The container's own, which others may share.
+    Shareable,
+    /// The container's own, without a `/dev/shm`.
+    None,
+    /// The one of the engine's process.
+    Host,
+    /// That of a running container which is [`Shareable`](Self::Shareable), by its id or name.
+    Container(String),
 }
 
 /// The user namespace of a container.

@@ -18,7 +18,7 @@ use crate::monitor::job::{Act, Entry, EntryKind, Job};
 use crate::name;
 use crate::plan::{self, User};
 use crate::request::{Limits, MountSource, Request, RestartPolicy, UserNamespace};
-use crate::spec::{self, EtcFiles, HostFacts, Input, Rootfs};
+use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
 use crate::stdio::{self, Stdio, Streams};
 
@@ -30,17 +30,20 @@ pub(crate) async fn start(
     streams: Streams,
 ) -> Result<Container> {
     check(&request)?;
-    let monitor = client::spawn(engine.launcher())?;
+    let company = machine::company(engine, &request)?;
+    let monitor = client::spawn(engine.launcher(), company)?;
     let record = record(base, request)?;
-    launch(engine, base, monitor, Act::Run, record, streams).await
+    launch(engine, base, (monitor, company), Act::Run, record, streams).await
 }
 
 /// Makes a container without starting it.
 pub(crate) async fn create(engine: &Engine, base: &Base, request: Request) -> Result<Container> {
     check(&request)?;
-    let monitor = client::spawn(engine.launcher())?;
+    // With whom it shares namespaces is asked at its start.
+    let company = Company::default();
+    let monitor = client::spawn(engine.launcher(), company)?;
     let record = record(base, request)?;
-    let (job, lease, warnings) = job(engine, base, Act::Create, record)?;
+    let (job, lease, warnings) = job(engine, base, company, Act::Create, record)?;
     let fds: Vec<_> = lease.iter().map(AsFd::as_fd).collect();
     client::make(monitor, &job, &fds).await?;
     let inspect = state::inspect(engine, &job.record.id)?;
@@ -65,8 +68,10 @@ pub(crate) async fn start_again(engine: &Engine, id: &str) -> Result<()> {
             Status::Created | Status::Exited => {}
         }
         let base = base(engine, &record)?;
-        let monitor = client::spawn(engine.launcher())?;
+        let company = machine::company(engine, &record.request)?;
+        let monitor = client::spawn(engine.launcher(), company)?;
         let streams = Streams::default().or(Stdio::Null, Stdio::Log);
+        let monitor = (monitor, company);
         match launch(engine, &base, monitor, Act::Start, record, streams).await {
             Ok(mut container) => return container.detach().await,
             // Somebody holds it: its last monitor, which is about to go, or the next one.
@@ -95,7 +100,7 @@ pub(crate) async fn update(
     let merged = record.request.limits.clone().with(limits);
     record.request.limits = merged.clone();
     let base = base(engine, &record)?;
-    let (job, ..) = job(engine, &base, Act::Start, record)?;
+    let (job, ..) = job(engine, &base, Company::default(), Act::Start, record)?;
     let mut resources = job.resources;
     // The devices stay as they are.
     resources.set_devices(None);
@@ -170,6 +175,7 @@ fn record(base: &Base, mut request: Request) -> Result<Record> {
 fn job(
     engine: &Engine,
     base: &Base,
+    company: Company,
     act: Act,
     mut record: Record,
 ) -> Result<(Job, Option<Lease>, Vec<String>)> {
@@ -194,6 +200,7 @@ fn job(
         rootfs: &rootfs,
         etc: &etc,
         host: &facts.host,
+        company,
         devices: &devices,
         block_devices: &block_devices,
     })?;
@@ -243,12 +250,12 @@ fn job(
 async fn launch(
     engine: &Engine,
     base: &Base,
-    monitor: client::Idle,
+    (monitor, company): (client::Idle, Company),
     act: Act,
     record: Record,
     streams: Streams,
 ) -> Result<Container> {
-    let (mut job, lease, warnings) = job(engine, base, act, record)?;
+    let (mut job, lease, warnings) = job(engine, base, company, act, record)?;
     let mut prepared = stdio::prepare(streams)?;
     job.streams = prepared.streams;
     let mut fds: Vec<_> = prepared.passed.iter().map(AsFd::as_fd).collect();

@@ -69,7 +69,7 @@ impl InUserNamespace {
     ) -> Result<(reap::Guard, Channel), UnpackError> {
         let (child, channel) = self
             .launcher
-            .spawn(crate::monitor::UNPACK)
+            .spawn(crate::monitor::UNPACK, None)
             .map_err(failed)?;
         let child = reap::Guard::new(child);
         let fds: Vec<_> = fd.into_iter().map(AsFd::as_fd).collect();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use container_core::request::{Healthcheck, Limits, RestartPolicy};
+use container_core::request::{Healthcheck, IpcMode, Limits, NamespaceMode, RestartPolicy};
 use container_core::{Container, ContainerBuilder, Engine, Error, HealthStatus, Inspect, Status};
 
 fn open(dir: &Path) -> Engine {
@@ -435,5 +435,61 @@ async fn detached_and_privileged_further_processes() {
         .stdout;
     assert!(all > few, "{all:?} {few:?}");
     container.remove(true).await.unwrap();
+    assert_clean(dir.path());
+}
+
+#[tokio::test]
+async fn namespaces_of_another_container() {
+    let (dir, engine) = engine();
+    let script = "echo there > /dev/shm/x; echo ready; exec sleep 1000";
+    let mut donor = shell(&engine, script).name("donor").share(
+        IpcMode::Shareable,
+        NamespaceMode::Private,
+        NamespaceMode::Private,
+    );
+    donor = donor.tmpfs("/own");
+    let donor = detached(donor).await;
+    until(&donor, "its file", |_| {
+        !donor.logs().unwrap().stdout.is_empty()
+    })
+    .await;
+    let guest = |script: &str| {
+        shell(&engine, script).auto_remove(true).share(
+            IpcMode::Container("donor".into()),
+            NamespaceMode::Container(donor.id()[..12].into()),
+            NamespaceMode::Private,
+        )
+    };
+    let script = "cat /dev/shm/x; tr '\\0' ' ' < /proc/1/cmdline; readlink /proc/self/ns/ipc; \
+                  test -e /own; echo $?";
+    let output = guest(script).output().await.unwrap();
+    let ipc = donor
+        .exec(["readlink", "/proc/self/ns/ipc"])
+        .output()
+        .await
+        .unwrap();
+    let ipc = String::from_utf8(ipc.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        text,
+        format!("there\nsleep 1000 {ipc}1\n"),
+        "{:?}",
+        output.stderr.escape_ascii().to_string()
+    );
+    // Its end is not the other's, and the other's is its.
+    assert_eq!(donor.inspect().unwrap().state.status, Status::Running);
+    let guest = guest("sleep 1000").start().await.unwrap();
+    donor.remove(true).await.unwrap();
+    assert_eq!(guest.wait().await.unwrap().code, 137);
+    let error = shell(&engine, "true")
+        .share(
+            IpcMode::Container("nobody".into()),
+            NamespaceMode::Private,
+            NamespaceMode::Private,
+        )
+        .start()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::NoSuchContainer { .. }), "{error}");
     assert_clean(dir.path());
 }

@@ -1,6 +1,6 @@
 //! `--network`, `--ipc`, `--pid`, `--uts`, `--userns`, `--cgroupns`.
 
-use container_core::request::{NamespaceMode, Network};
+use container_core::request::{IpcMode, NamespaceMode, Network};
 
 /// Why a mode cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,10 +12,6 @@ pub(crate) enum NamespaceError {
         what: &'static str,
         value: String,
     },
-    #[error("{flag} {value}: joining another container's namespace is not here yet")]
-    Join { flag: &'static str, value: String },
-    #[error("--ipc none: a container without /dev/shm is not here yet")]
-    IpcNone,
     #[error("network {0}: networks come later, use --network none or --network host")]
     Network(String),
     #[error("conflicting options: cannot attach the container to several networks: {0}")]
@@ -58,27 +54,44 @@ impl Kind {
     }
 }
 
-/// `host`, or nothing. An IPC namespace is also `private` or `shareable` (nothing can share it
-/// yet), a cgroup namespace `private`.
-pub(crate) fn mode(kind: Kind, value: Option<&str>) -> Result<NamespaceMode, NamespaceError> {
+fn wrong(kind: Kind, value: &str) -> NamespaceError {
     let (flag, what) = kind.words();
+    NamespaceError::Mode {
+        flag,
+        what,
+        value: value.to_owned(),
+    }
+}
+
+/// The container of `container:NAME`.
+fn container(value: &str) -> Option<String> {
+    let name = value.strip_prefix("container:")?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// `host`, or nothing. A PID namespace can be another container's, and a cgroup namespace is also
+/// said to be `private`.
+pub(crate) fn mode(kind: Kind, value: Option<&str>) -> Result<NamespaceMode, NamespaceError> {
     match (kind, value.unwrap_or_default()) {
-        (_, "") | (Kind::Ipc, "private" | "shareable") | (Kind::Cgroup, "private") => {
-            Ok(NamespaceMode::Private)
-        }
+        (_, "") | (Kind::Cgroup, "private") => Ok(NamespaceMode::Private),
         (_, "host") => Ok(NamespaceMode::Host),
-        (Kind::Ipc, "none") => Err(NamespaceError::IpcNone),
-        (Kind::Ipc | Kind::Pid, value) if value.starts_with("container:") => {
-            Err(NamespaceError::Join {
-                flag,
-                value: value.to_owned(),
-            })
-        }
-        (_, value) => Err(NamespaceError::Mode {
-            flag,
-            what,
-            value: value.to_owned(),
-        }),
+        (Kind::Pid, value) => container(value)
+            .map(NamespaceMode::Container)
+            .ok_or_else(|| wrong(kind, value)),
+        (_, value) => Err(wrong(kind, value)),
+    }
+}
+
+/// `--ipc`
+pub(crate) fn ipc(value: Option<&str>) -> Result<IpcMode, NamespaceError> {
+    match value.unwrap_or_default() {
+        "" | "private" => Ok(IpcMode::Private),
+        "shareable" => Ok(IpcMode::Shareable),
+        "none" => Ok(IpcMode::None),
+        "host" => Ok(IpcMode::Host),
+        value => container(value)
+            .map(IpcMode::Container)
+            .ok_or_else(|| wrong(Kind::Ipc, value)),
     }
 }
 
@@ -105,13 +118,12 @@ mod tests {
 
     #[test]
     fn modes() {
-        use NamespaceMode::{Host, Private};
+        use NamespaceMode::{Container, Host, Private};
         for (kind, value, want) in [
             (Kind::Pid, None, Private),
             (Kind::Pid, Some(""), Private),
             (Kind::Pid, Some("host"), Host),
-            (Kind::Ipc, Some("private"), Private),
-            (Kind::Ipc, Some("shareable"), Private),
+            (Kind::Pid, Some("container:x"), Container("x".into())),
             (Kind::Cgroup, Some("private"), Private),
             (Kind::Cgroup, Some("host"), Host),
             (Kind::Uts, Some("host"), Host),
@@ -119,21 +131,26 @@ mod tests {
         ] {
             assert_eq!(mode(kind, value), Ok(want), "{kind:?} {value:?}");
         }
+        for (value, want) in [
+            (None, IpcMode::Private),
+            (Some("private"), IpcMode::Private),
+            (Some("shareable"), IpcMode::Shareable),
+            (Some("none"), IpcMode::None),
+            (Some("host"), IpcMode::Host),
+            (Some("container:x"), IpcMode::Container("x".into())),
+        ] {
+            assert_eq!(ipc(value), Ok(want), "{value:?}");
+        }
         for (kind, value) in [
             (Kind::Pid, "private"),
+            (Kind::Pid, "container:"),
             (Kind::Uts, "foo"),
             (Kind::Uts, "container:x"),
             (Kind::User, "keep-id"),
         ] {
-            assert!(
-                matches!(mode(kind, Some(value)), Err(NamespaceError::Mode { .. })),
-                "{value}"
-            );
+            let wrong = mode(kind, Some(value));
+            assert!(matches!(wrong, Err(NamespaceError::Mode { .. })), "{value}");
         }
-        assert!(matches!(
-            mode(Kind::Pid, Some("container:x")),
-            Err(NamespaceError::Join { .. })
-        ));
-        assert_eq!(mode(Kind::Ipc, Some("none")), Err(NamespaceError::IpcNone));
+        assert!(matches!(ipc(Some("foo")), Err(NamespaceError::Mode { .. })));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use container_core::request::{Limits, Request, Seccomp};
 
-use super::namespace::{Kind, mode, network};
+use super::namespace::{Kind, ipc, mode, network};
 use super::{env, mount, security};
 use crate::cli::run::RunArgs;
 use crate::error::Error;
@@ -111,7 +111,7 @@ pub(crate) fn request(
         mounts,
         read_only: args.read_only,
         network: network(&args.network)?,
-        ipc: mode(Kind::Ipc, args.ipc.as_deref())?,
+        ipc: ipc(args.ipc.as_deref())?,
         pid: mode(Kind::Pid, args.pid.as_deref())?,
         uts: mode(Kind::Uts, args.uts.as_deref())?,
         cgroupns: mode(Kind::Cgroup, args.cgroupns.as_deref())?,

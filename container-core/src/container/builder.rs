@@ -11,7 +11,7 @@ use crate::Result;
 use crate::capture::Capture;
 use crate::engine::{Engine, Pull};
 use crate::request::{
-    Device, Healthcheck, Limits, Mount, MountSource, NamespaceMode, Network, Request,
+    Device, Healthcheck, IpcMode, Limits, Mount, MountSource, NamespaceMode, Network, Request,
     RestartPolicy, Seccomp, Ulimit, UserNamespace,
 };
 use crate::stdio::{Stdio, Streams};
@@ -278,8 +278,9 @@ impl ContainerBuilder {
         self
     }
 
-    /// Shares the engine's IPC, PID or UTS namespace; see [`Request`] for each.
-    pub fn share(mut self, ipc: NamespaceMode, pid: NamespaceMode, uts: NamespaceMode) -> Self {
+    /// Shares the engine's or another container's IPC and PID namespace, or the engine's UTS
+    /// namespace; see [`Request`] for each.
+    pub fn share(mut self, ipc: IpcMode, pid: NamespaceMode, uts: NamespaceMode) -> Self {
         (self.request.ipc, self.request.pid, self.request.uts) = (ipc, pid, uts);
         self
     }

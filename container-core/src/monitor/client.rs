@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exec::{Exec, ExecRequest};
 use crate::reap;
+use crate::spec::Company;
 use crate::state::{self, Change};
 use crate::stdio::{self, Pumps, Streams};
 use crate::wire::Channel;
@@ -35,9 +36,9 @@ pub(crate) struct Idle {
 }
 
 /// Starts a monitor. It comes up while the job is still being worked out.
-pub(crate) fn spawn(launcher: &Launcher) -> Result<Idle> {
+pub(crate) fn spawn(launcher: &Launcher, company: Company) -> Result<Idle> {
     let (child, channel) = launcher
-        .spawn(super::entry::SUPERVISE)
+        .spawn(super::entry::SUPERVISE, company.any())
         .map_err(Error::system("start the container's monitor"))?;
     Ok(Idle {
         channel,

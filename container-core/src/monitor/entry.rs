@@ -18,8 +18,8 @@ use std::os::unix::net::UnixStream;
 use rustix::fs::{Mode, OFlags};
 
 use super::supervise;
-use crate::plan::IdMaps;
 use crate::runtime::sys;
+use crate::runtime::userns::Enter;
 use crate::wire::Channel;
 
 /// The zeroth argument of our own processes, for ps(1).
@@ -77,8 +77,8 @@ fn run() -> io::Result<Infallible> {
     sys::reset_signals();
     sys::close_from(3, false)?;
     if let Some(maps) = maps {
-        let maps: IdMaps = serde_json::from_slice(maps)?;
-        return Err(enter_user_namespace(kind, &maps));
+        let enter: Enter = serde_json::from_slice(maps)?;
+        return Err(enter_user_namespace(kind, &enter));
     }
     // The socket arrives as standard input; that number is for the container's programs.
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
@@ -99,9 +99,9 @@ fn run() -> io::Result<Infallible> {
 
 /// Enters the user namespace and starts over from a read-only mount of the executable: a
 /// container's root is this user outside, who may well own it (CVE-2019-5736).
-fn enter_user_namespace(kind: &[u8], maps: &IdMaps) -> io::Error {
+fn enter_user_namespace(kind: &[u8], enter: &Enter) -> io::Error {
     let prepare = || -> io::Result<_> {
-        crate::runtime::userns::unshare(maps)?;
+        crate::runtime::userns::enter(enter)?;
         let exe = super::spawn::protected_executable("/proc/self/exe".as_ref())?;
         let kind = CString::new(kind)?;
         let mark = CString::new(format!("{}=1", MARK_VARIABLE.to_string_lossy()))?;

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::plan::IdMaps;
 use crate::rootless::Rootless;
 use crate::runtime::sys;
+use crate::runtime::userns::Enter;
 use crate::unpack::InUserNamespace;
 use crate::wire::Channel;
 
@@ -66,14 +67,19 @@ impl Launcher {
         })))
     }
 
-    /// Starts a process of ours and returns the connection to it.
-    pub(crate) fn spawn(&self, kind: &str) -> io::Result<(Child, Channel)> {
+    /// Starts a process of ours and returns the connection to it. As an ordinary user's it is in a
+    /// user namespace of its own, or in that of the process `company`.
+    pub(crate) fn spawn(&self, kind: &str, company: Option<u32>) -> io::Result<(Child, Channel)> {
         let (ours, theirs) = UnixStream::pair()?;
         let mark = entry::mark();
         let mut command = Command::new(&self.0.program);
         command.arg0(entry::NAME).arg(kind);
         if let Some(maps) = &self.0.maps {
-            command.arg(serde_json::to_string(maps)?);
+            let enter = match company {
+                Some(pid) => Enter::Join(pid),
+                None => Enter::Make(maps.clone()),
+            };
+            command.arg(serde_json::to_string(&enter)?);
         }
         let child = command
             .env_clear()

@@ -54,6 +54,7 @@ pub(crate) fn launch(plan: &Plan, join: &Join, streams: &[Stdio; 3]) -> Result<L
         Join::Clone(fd) => Some(fd.as_fd()),
         _ => None,
     };
+    let joined = JoinedPid::enter(&plan.namespaces)?;
     let (pid, pidfd) = sys::clone(flags, cgroup, || {
         let fault = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             first_process(plan, join, streams, &theirs)
@@ -69,7 +70,7 @@ pub(crate) fn launch(plan: &Plan, join: &Join, streams: &[Stdio; 3]) -> Result<L
         1
     })
     .map_err(|e| clone_fault(flags, &e))?;
-    drop(theirs);
+    drop((theirs, joined));
     if let Some(maps) = &plan.id_maps {
         // The process waits for its maps before it does anything.
         let told = userns::write_maps(pid, maps).and_then(|()| ours.send(&News::Ready, &[]));
@@ -156,22 +157,55 @@ fn join_namespaces(namespaces: &[Namespace]) -> Result<(), Fault> {
     for (flag, path) in namespaces
         .iter()
         .filter_map(|n| Some((n.flag, n.join.as_ref()?)))
+        // Its parent has joined that.
+        .filter(|(flag, _)| *flag != CLONE_NEWPID)
     {
-        let fault = |reason: String| Fault::Setup {
-            step: format!("join the namespace {path}"),
-            reason,
-        };
-        if flag & (CLONE_NEWPID | CLONE_NEWUSER) != 0 {
-            return Err(fault(
-                "PID and user namespaces can be made, but not joined yet".into(),
-            ));
+        if flag & CLONE_NEWUSER != 0 {
+            return Err(Fault::Setup {
+                step: format!("join the namespace {path}"),
+                reason: "user namespaces can be made, but not joined yet".into(),
+            });
         }
-        let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
-        let flag = i32::try_from(flag).map_err(|e| fault(e.to_string()))?;
-        let flag = nix::sched::CloneFlags::from_bits_truncate(flag);
-        nix::sched::setns(file, flag).map_err(|e| fault(e.to_string()))?;
+        join_namespace(flag, path)?;
     }
     Ok(())
+}
+
+fn join_namespace(flag: u64, path: &str) -> Result<(), Fault> {
+    let fault = |reason: String| Fault::Setup {
+        step: format!("join the namespace {path}"),
+        reason,
+    };
+    let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
+    let flag = i32::try_from(flag).map_err(|e| fault(e.to_string()))?;
+    let flag = nix::sched::CloneFlags::from_bits_truncate(flag);
+    nix::sched::setns(file, flag).map_err(|e| fault(e.to_string()))
+}
+
+/// A process never changes its PID namespace, but that of its children (setns(2)): as long as
+/// this lives, they are born in another one.
+struct JoinedPid(Option<std::fs::File>);
+
+impl JoinedPid {
+    fn enter(namespaces: &[Namespace]) -> Result<Self, Fault> {
+        let pid = namespaces.iter().find(|n| n.flag == CLONE_NEWPID);
+        let Some(path) = pid.and_then(|n| n.join.as_ref()) else {
+            return Ok(Self(None));
+        };
+        let own = std::fs::File::open("/proc/self/ns/pid");
+        let own = own.map_err(Fault::at("open this process's PID namespace"))?;
+        join_namespace(CLONE_NEWPID, path)?;
+        Ok(Self(Some(own)))
+    }
+}
+
+impl Drop for JoinedPid {
+    fn drop(&mut self) {
+        if let Some(own) = &self.0 {
+            // Joining one's own is always allowed.
+            _ = nix::sched::setns(own, nix::sched::CloneFlags::CLONE_NEWPID);
+        }
+    }
 }
 
 /// What a new process does first of all, whether it starts a container or joins one.

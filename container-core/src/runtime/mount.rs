@@ -144,6 +144,9 @@ fn target_fault(mount: &Mount, error: &io::Error) -> Fault {
 
 /// A detached copy of the mount at a path.
 pub(super) fn clone_tree(at: impl AsFd, path: &str, recursive: bool) -> io::Result<OwnedFd> {
+    if let Some((pid, inside)) = in_another_namespace(path) {
+        return clone_elsewhere(pid, inside, recursive);
+    }
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
@@ -152,6 +155,30 @@ pub(super) fn clone_tree(at: impl AsFd, path: &str, recursive: bool) -> io::Resu
         flags |= OpenTreeFlags::AT_EMPTY_PATH;
     }
     Ok(rustix::mount::open_tree(at, path, flags)?)
+}
+
+/// The process and its path, of a path through its root: `/proc/PID/root/…`.
+fn in_another_namespace(path: &str) -> Option<(&str, &str)> {
+    let (pid, inside) = path.strip_prefix("/proc/")?.split_once("/root/")?;
+    pid.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then_some((pid, inside))
+}
+
+/// A mount of another mount namespace can only be cloned there (open_tree(2)).
+fn clone_elsewhere(pid: &str, path: &str, recursive: bool) -> io::Result<OwnedFd> {
+    let namespace = nix::sched::CloneFlags::CLONE_NEWNS;
+    let own = std::fs::File::open("/proc/self/ns/mnt")?;
+    let theirs = std::fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
+    nix::sched::setns(theirs, namespace)?;
+    // That container is as hostile as any: nothing may lead out of its root.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let tree = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty())
+        .map_err(io::Error::from)
+        .and_then(|root| resolve::open(root.as_fd(), path, flags, Links::Follow))
+        .and_then(|found| clone_tree(found, "", recursive));
+    nix::sched::setns(own, namespace)?;
+    tree
 }
 
 /// A detached instance of a file system, its mount with these `MOUNT_ATTR_…`.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid};
+use serde::{Deserialize, Serialize};
 
 use super::sys;
 use crate::plan::IdMaps;
@@ -32,10 +33,32 @@ pub(super) fn become_root() -> nix::Result<()> {
     nix::unistd::setresuid(uid, uid, uid)
 }
 
+/// The user namespace that a rootless process of ours lives in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Enter {
+    /// A new one.
+    Make(IdMaps),
+    /// That of this process, which must be the same user's.
+    Join(u32),
+}
+
+/// Moves this single-threaded process into a user namespace, and a mount namespace of its own.
+pub(crate) fn enter(enter: &Enter) -> io::Result<()> {
+    match enter {
+        Enter::Make(maps) => unshare(maps),
+        Enter::Join(pid) => {
+            let namespace = std::fs::File::open(format!("/proc/{pid}/ns/user"))?;
+            nix::sched::setns(namespace, CloneFlags::CLONE_NEWUSER)?;
+            nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+            Ok(become_root()?)
+        }
+    }
+}
+
 /// Moves this single-threaded process into a user and a mount namespace of its own. A helper
 /// process that stays outside maps the ids: with newuidmap and newgidmap when there are ranges,
 /// else the caller's own id alone (user_namespaces(7)).
-pub(crate) fn unshare(maps: &IdMaps) -> io::Result<()> {
+fn unshare(maps: &IdMaps) -> io::Result<()> {
     let pid = std::process::id();
     let (ours, theirs) = Channel::pair()?;
     let (helper, _) = sys::fork(|| {

@@ -114,6 +114,8 @@ pub struct Input<'a> {
     pub etc: &'a EtcFiles,
     /// The machine.
     pub host: &'a HostFacts,
+    /// Whose namespaces it shares.
+    pub company: Company,
     /// The request's devices, looked up (all of the host's when privileged).
     pub devices: &'a [HostDevice],
     /// Devices of the request's I/O limits, looked up: path to (major, minor).
@@ -129,6 +131,23 @@ pub struct Compiled {
     pub warnings: Vec<String>,
 }
 
+/// The containers whose namespaces another one joins: the ids of their first processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Company {
+    /// The PID namespace.
+    pub pid: Option<u32>,
+    /// The IPC namespace and `/dev/shm`.
+    pub ipc: Option<u32>,
+}
+
+impl Company {
+    /// Any of them: as an ordinary user, they are in one user namespace, which has to be joined
+    /// before theirs can be.
+    pub fn any(self) -> Option<u32> {
+        self.pid.or(self.ipc)
+    }
+}
+
 /// Compiles a request.
 ///
 /// # Errors
@@ -142,7 +161,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
 
     let mut linux = Linux::default();
     linux
-        .set_namespaces(Some(namespaces::compile(request)))
+        .set_namespaces(Some(namespaces::compile(input)))
         .set_resources(Some(resources::compile(input)?))
         .set_cgroups_path(Some(cgroup_path(input)?))
         .set_devices(Some(confinement::devices(input)))
@@ -166,8 +185,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
         .set_mounts(Some(mounts::compile(input)?))
         .set_process(Some(process))
         .set_hostname(
-            (request.uts == NamespaceMode::Private)
-                .then(|| hostname(request, input.id, input.host)),
+            (request.uts != NamespaceMode::Host).then(|| hostname(request, input.id, input.host)),
         )
         .set_domainname(request.domainname.clone())
         .set_annotations(

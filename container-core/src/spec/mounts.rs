@@ -9,7 +9,7 @@ use super::confinement::distinct_devices;
 use super::{Input, Rootfs};
 use crate::error::Result;
 use crate::plan;
-use crate::request::{NamespaceMode, Network, Request, UserNamespace};
+use crate::request::{IpcMode, NamespaceMode, Network, Request, UserNamespace};
 
 /// Files written for one container, mounted over the image's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,16 +187,25 @@ fn ipc(input: &Input<'_>) -> Vec<Mount> {
     let (request, host) = (input.request, input.host);
     let bind = |target| mount(target, "bind", target, &plain(&["rbind", "rprivate"]));
     let mqueue = mount("/dev/mqueue", "mqueue", "mqueue", &PLAIN);
-    match (request.ipc, host.rootless) {
-        (NamespaceMode::Private, _) => {
+    match (&request.ipc, host.rootless) {
+        (IpcMode::None, _) => vec![mqueue],
+        (IpcMode::Container(_), _) => {
+            let pid = input.company.ipc.unwrap_or_default();
+            let shm = format!("/proc/{pid}/root/dev/shm");
+            vec![
+                mqueue,
+                mount("/dev/shm", "bind", &shm, &plain(&["bind", "rprivate"])),
+            ]
+        }
+        (IpcMode::Private | IpcMode::Shareable, _) => {
             let size = request.shm_size.filter(|n| *n != 0);
             let size = format!("size={}", size.unwrap_or(DEFAULT_SHM_SIZE));
             let shm = mount("/dev/shm", "tmpfs", "shm", &plain(&["mode=1777", &size]));
             vec![mqueue, shm]
         }
-        (NamespaceMode::Host, false) => vec![mqueue, bind("/dev/shm")],
+        (IpcMode::Host, false) => vec![mqueue, bind("/dev/shm")],
         // The host's queues can only be bound, if the host shows them.
-        (NamespaceMode::Host, true) if host.mqueue => vec![bind("/dev/mqueue"), bind("/dev/shm")],
-        (NamespaceMode::Host, true) => vec![bind("/dev/shm")],
+        (IpcMode::Host, true) if host.mqueue => vec![bind("/dev/mqueue"), bind("/dev/shm")],
+        (IpcMode::Host, true) => vec![bind("/dev/shm")],
     }
 }

@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 
 use super::{HostFacts, Input};
 use crate::error::{Error, Result};
-use crate::request::{IdMap, NamespaceMode, Network, Request, UserNamespace};
+use crate::request::{IdMap, IpcMode, NamespaceMode, Network, Request, UserNamespace};
 
 /// `HOST_NAME_MAX` of limits.h.
 const MAX_NAME: usize = 64;
@@ -54,6 +54,12 @@ pub(super) fn check(request: &Request) -> Result<()> {
             return Err(wrong(setting, name, reason));
         }
     }
+    for (setting, mode) in [("uts", &request.uts), ("cgroupns", &request.cgroupns)] {
+        if let NamespaceMode::Container(name) = mode {
+            let reason = "only PID and IPC namespaces can be another container's";
+            return Err(wrong(setting, name, reason));
+        }
+    }
     if request.userns == UserNamespace::Host {
         return Ok(());
     }
@@ -62,10 +68,10 @@ pub(super) fn check(request: &Request) -> Result<()> {
         "a privileged container"
     } else if request.network == Network::Host {
         "the host's network namespace"
-    } else if request.pid == NamespaceMode::Host {
-        "the host's PID namespace"
-    } else if request.ipc == NamespaceMode::Host {
-        "the host's IPC namespace"
+    } else if request.pid != NamespaceMode::Private {
+        "a shared PID namespace"
+    } else if matches!(request.ipc, IpcMode::Host | IpcMode::Container(_)) {
+        "a shared IPC namespace"
     } else {
         return Ok(());
     };
@@ -76,14 +82,15 @@ pub(super) fn check(request: &Request) -> Result<()> {
     ))
 }
 
-pub(super) fn compile(request: &Request) -> Vec<LinuxNamespace> {
-    let private = |mode| mode == NamespaceMode::Private;
+pub(super) fn compile(input: &Input<'_>) -> Vec<LinuxNamespace> {
+    let request = input.request;
+    let private = |mode: &NamespaceMode| *mode != NamespaceMode::Host;
     let wanted = [
         (LinuxNamespaceType::Mount, true),
-        (LinuxNamespaceType::Pid, private(request.pid)),
-        (LinuxNamespaceType::Uts, private(request.uts)),
-        (LinuxNamespaceType::Ipc, private(request.ipc)),
-        (LinuxNamespaceType::Cgroup, private(request.cgroupns)),
+        (LinuxNamespaceType::Pid, private(&request.pid)),
+        (LinuxNamespaceType::Uts, private(&request.uts)),
+        (LinuxNamespaceType::Ipc, request.ipc != IpcMode::Host),
+        (LinuxNamespaceType::Cgroup, private(&request.cgroupns)),
         (
             LinuxNamespaceType::Network,
             request.network == Network::None,
@@ -93,12 +100,20 @@ pub(super) fn compile(request: &Request) -> Vec<LinuxNamespace> {
             request.userns != UserNamespace::Host,
         ),
     ];
+    let path = |typ| {
+        let (pid, name) = match typ {
+            LinuxNamespaceType::Pid => (input.company.pid?, "pid"),
+            LinuxNamespaceType::Ipc => (input.company.ipc?, "ipc"),
+            _ => return None,
+        };
+        Some(format!("/proc/{pid}/ns/{name}").into())
+    };
     wanted
         .into_iter()
         .filter(|(_, wanted)| *wanted)
         .map(|(typ, _)| {
             let mut namespace = LinuxNamespace::default();
-            namespace.set_typ(typ);
+            namespace.set_typ(typ).set_path(path(typ));
             namespace
         })
         .collect()
@@ -124,7 +139,7 @@ pub(super) fn sysctls(input: &Input<'_>) -> Result<Option<HashMap<String, String
     let rootless = input.host.rootless;
     let mut default = |name: &str, value: &str| _ = map.insert(name.to_owned(), value.to_owned());
     // A rootless container of the host's PID namespace has but the host's /proc.
-    let own_proc = !rootless || request.pid == NamespaceMode::Private;
+    let own_proc = !rootless || request.pid != NamespaceMode::Host;
     if request.network == Network::None && own_proc {
         default("net.ipv4.ip_unprivileged_port_start", "0");
         // The kernel wants both ends of the range to exist in the user namespace.
@@ -157,7 +172,7 @@ fn sysctl(request: &Request, name: &str, value: &str) -> Result<String> {
     let clean = dotted.split('.').all(|part| !part.is_empty()) && !dotted.contains('\0');
     let reason = if !clean || !(ipc || net) {
         "it does not belong to a namespace of the container"
-    } else if ipc && request.ipc == NamespaceMode::Host || net && request.network == Network::Host {
+    } else if ipc && request.ipc == IpcMode::Host || net && request.network == Network::Host {
         "the container shares the namespace it belongs to with the host"
     } else {
         return Ok(dotted);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::image;
 use oci_spec::runtime as oci;
 
-use super::{Compiled, EtcFiles, HostDevice, HostFacts, Input, Rootfs, compile};
+use super::{Company, Compiled, EtcFiles, HostDevice, HostFacts, Input, Rootfs, compile};
 use crate::error::{Error, Result};
 use crate::request::{Request, UserNamespace};
 use crate::seccomp::Arch;
@@ -25,6 +25,7 @@ struct Case {
     config: Option<image::Config>,
     host: HostFacts,
     rootfs: Rootfs,
+    company: Company,
     devices: Vec<HostDevice>,
     block_devices: HashMap<PathBuf, (u32, u32)>,
 }
@@ -54,6 +55,7 @@ impl Default for Case {
             config: None,
             host,
             rootfs,
+            company: Company::default(),
             devices: Vec::new(),
             block_devices: HashMap::new(),
         }
@@ -89,6 +91,7 @@ impl Case {
             rootfs: &self.rootfs,
             etc: &etc,
             host: &self.host,
+            company: self.company,
             devices: &self.devices,
             block_devices: &self.block_devices,
         })

@@ -1,5 +1,5 @@
 use super::*;
-use crate::request::{NamespaceMode, Network};
+use crate::request::{IpcMode, NamespaceMode, Network};
 
 /// What each of our mounts must be: target, type, source, options in a row.
 pub(super) type Row<'a> = (&'a str, &'a str, &'a str, &'a str);
@@ -165,7 +165,7 @@ fn shared_namespaces_as_root_and_in_a_user_namespace() {
         &net,
         &[("/sys", "bind", "/sys", &format!("{bound},rro"))],
     );
-    let ipc = asked(|r| r.ipc = NamespaceMode::Host);
+    let ipc = asked(|r| r.ipc = IpcMode::Host);
     check(
         &root,
         &ipc,

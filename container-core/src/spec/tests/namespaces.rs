@@ -1,7 +1,8 @@
 use oci_spec::runtime::LinuxNamespaceType as T;
 
 use super::*;
-use crate::request::{NamespaceMode::Host, Network};
+use crate::request::NamespaceMode::{self, Host};
+use crate::request::{IpcMode, Network};
 
 fn types(request: &Request) -> Vec<T> {
     let linux = Case::default().linux(request);
@@ -17,7 +18,7 @@ fn each_mode_takes_its_namespace_away() {
     for (request, gone) in [
         (asked(|r| r.pid = Host), T::Pid),
         (asked(|r| r.uts = Host), T::Uts),
-        (asked(|r| r.ipc = Host), T::Ipc),
+        (asked(|r| r.ipc = IpcMode::Host), T::Ipc),
         (asked(|r| r.cgroupns = Host), T::Cgroup),
         (asked(|r| r.network = Network::Host), T::Network),
     ] {
@@ -26,6 +27,42 @@ fn each_mode_takes_its_namespace_away() {
     }
     let with_user = [&all[..], &[T::User]].concat();
     assert_eq!(types(&asked(|r| r.userns = mapped(1))), with_user);
+}
+
+#[test]
+fn another_containers_are_joined() {
+    let request = asked(|r| {
+        r.pid = NamespaceMode::Container("other".into());
+        r.ipc = IpcMode::Container("other".into());
+    });
+    let case = Case {
+        company: Company {
+            pid: Some(77),
+            ipc: Some(88),
+        },
+        ..Case::default()
+    };
+    let joined: Vec<_> = case
+        .linux(&request)
+        .namespaces()
+        .iter()
+        .flatten()
+        .filter_map(|n| Some((n.typ(), n.path().clone()?)))
+        .collect();
+    let want = [
+        (T::Pid, "/proc/77/ns/pid".into()),
+        (T::Ipc, "/proc/88/ns/ipc".into()),
+    ];
+    assert_eq!(joined, want);
+    for request in [
+        asked(|r| r.uts = NamespaceMode::Container("other".into())),
+        asked(|r| r.cgroupns = NamespaceMode::Container("other".into())),
+    ] {
+        assert!(matches!(
+            Case::default().compile(&request),
+            Err(Error::Setting { .. })
+        ));
+    }
 }
 
 #[test]
@@ -49,7 +86,7 @@ fn maps_of_a_user_namespace() {
         asked(|r| r.privileged = true),
         asked(|r| r.network = Network::Host),
         asked(|r| r.pid = Host),
-        asked(|r| r.ipc = Host),
+        asked(|r| r.ipc = IpcMode::Host),
     ] {
         let request = Request {
             userns: mapped(1),
@@ -196,8 +233,8 @@ fn kernel_parameters_of_the_callers() {
         Case::default().refuses(&sysctl(name, "1"), "sysctl", &value, "does not belong");
     }
     for (name, request) in [
-        ("kernel.sem", asked(|r| r.ipc = Host)),
-        ("fs.mqueue.msg_max", asked(|r| r.ipc = Host)),
+        ("kernel.sem", asked(|r| r.ipc = IpcMode::Host)),
+        ("fs.mqueue.msg_max", asked(|r| r.ipc = IpcMode::Host)),
         ("net.core.somaxconn", asked(|r| r.network = Network::Host)),
     ] {
         let request = Request {
