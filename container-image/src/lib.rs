@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod archive;
+pub mod config;
 pub mod digest;
 pub mod docker;
 pub mod layer;
@@ -13,7 +14,9 @@ pub mod reference;
 pub mod registry;
 pub mod store;
 mod tarball;
+pub mod tree;
 
+pub use config::RunConfig;
 pub use digest::Digest;
 pub use platform::Platform;
 pub use reference::Reference;

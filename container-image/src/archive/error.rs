@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::config::ChangeError;
 use crate::manifest::ManifestError;
 use crate::platform::PlatformError;
 use crate::reference::ReferenceError;
 use crate::store::StoreError;
+use crate::tree::TreeError;
 
 /// Why an archive was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -100,13 +102,8 @@ pub enum ArchiveError {
         path: PathBuf,
     },
     /// A `--change` instruction was not understood.
-    #[error("cannot apply change {instruction:?}: {reason}")]
-    Change {
-        /// The instruction.
-        instruction: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// There was nothing to import.
     #[error("nothing to import: the stream is empty")]
     Empty,
@@ -119,6 +116,9 @@ pub enum ArchiveError {
     /// A manifest or configuration is malformed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A directory tree could not be read or written out.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The store failed, or a layer was refused.
     #[error(transparent)]
     Store(#[from] StoreError),

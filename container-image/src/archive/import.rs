@@ -4,25 +4,24 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
-use oci_spec::image::Config;
-use serde_json::json;
+use oci_spec::image::MediaType;
 
-use super::change;
 use super::error::{ArchiveError, io_error};
 use super::source::{Input, decompress};
+use crate::config::{self, RunConfig};
 use crate::digest::{Algorithm, Digest};
-use crate::manifest::{self, Document, OCI_MANIFEST};
+use crate::layer::LayerSpec;
+use crate::manifest::Layer;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Image, Ingest, Store};
+use crate::store::{Draft, Image, Ingest, Step, Store};
 
 /// What an imported image shall be.
 #[derive(Debug, Clone)]
 pub struct Import {
     /// Its name, if any.
     pub name: Option<Reference>,
-    /// Dockerfile instructions: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME,
-    /// WORKDIR.
+    /// Dockerfile instructions, as [`config::apply`] takes them.
     pub changes: Vec<String>,
     /// Noted in the image's history.
     pub message: String,
@@ -52,10 +51,8 @@ impl Default for Import {
 /// [`ArchiveError::Change`] for an instruction that is not understood, before anything is read;
 /// [`ArchiveError::Empty`]; what is wrong with the archive.
 pub fn import(store: &Store, input: Input<'_>, import: &Import) -> Result<Image, ArchiveError> {
-    let mut config = Config::default();
-    for instruction in &import.changes {
-        change::apply(&mut config, instruction)?;
-    }
+    let mut config = RunConfig::default();
+    config::apply(&mut config, import.changes.iter().map(String::as_str))?;
     let ingest = store.ingest()?;
     let (diff_id, size) = match input {
         Input::Stream(stream) => store_plain(&ingest, stream, store.root())?,
@@ -64,43 +61,29 @@ pub fn import(store: &Store, input: Input<'_>, import: &Import) -> Result<Image,
             store_plain(&ingest, &mut file, store.root())?
         }
     };
-    let config = json!({
-        "created": import.created.to_string(),
-        "architecture": import.platform.architecture(),
-        "variant": import.platform.variant(),
-        "os": import.platform.os(),
-        "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-        "history": [{"created": import.created.to_string(), "comment": import.message}],
-    });
-    let config = strip_nulls(config).to_string().into_bytes();
-    let config_digest = Digest::sha256(&config);
-    ingest.put(&config, &config_digest)?;
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": config_digest,
-            "size": config.len(),
+    // What is imported is kept as it is: the blob is the plain archive.
+    let layer = Layer {
+        spec: LayerSpec {
+            digest: diff_id.clone(),
+            size,
+            media_type: MediaType::ImageLayer,
+            diff_id: diff_id.clone(),
         },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar",
-            "digest": diff_id,
-            "size": size,
-        }],
-    });
-    let manifest = manifest.to_string().into_bytes();
-    let Document::Image(parsed) = manifest::parse(&manifest, Some(OCI_MANIFEST))? else {
-        return Err(ArchiveError::NoImage);
+        chain_id: diff_id,
     };
-    for layer in manifest::layers(&parsed, &manifest::parse_config(&config)?)? {
-        if let Some(slot) = ingest.layer(&layer)? {
-            slot.fill(&mut io::empty())?;
-        }
+    if let Some(slot) = ingest.layer(&layer)? {
+        slot.fill(&mut io::empty())?;
     }
+    let mut draft = Draft::new(&import.platform);
+    draft.set_run_config(&config);
+    let step = Step {
+        created: import.created,
+        comment: import.message.clone(),
+        ..Step::default()
+    };
+    draft.add(&step, Some(&layer));
     let names: Vec<Reference> = import.name.iter().cloned().collect();
-    Ok(ingest.commit(&manifest, OCI_MANIFEST, &names)?)
+    Ok(draft.commit(&ingest, &names)?)
 }
 
 /// Stores the plain bytes of a stream as a blob.
@@ -126,11 +109,4 @@ fn store_plain(
             Err(error) => return Err(ArchiveError::Read(error)),
         }
     }
-}
-
-fn strip_nulls(mut value: serde_json::Value) -> serde_json::Value {
-    if let Some(object) = value.as_object_mut() {
-        object.retain(|_, value| !value.is_null());
-    }
-    value
 }

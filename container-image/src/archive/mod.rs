@@ -10,7 +10,6 @@
 //!
 //! The same images give the same bytes, whenever and wherever they are saved.
 
-mod change;
 mod error;
 mod export;
 mod import;
@@ -21,7 +20,7 @@ mod sink;
 mod source;
 
 pub use self::error::ArchiveError;
-pub use self::export::export;
+pub use self::export::{export, export_at};
 pub use self::import::{Import, import};
 pub use self::load::{Loaded, load};
 pub use self::save::{Format, Selection, save, save_directory, select};

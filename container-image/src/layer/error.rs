@@ -121,3 +121,21 @@ pub enum IngestError {
         source: io::Error,
     },
 }
+
+/// Why a new layer was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MakeError {
+    /// The stream that the layer comes from failed.
+    #[error("cannot read the new layer: {0}")]
+    Read(#[source] io::Error),
+    /// Its blob could not be written.
+    #[error("cannot write the new layer: {0}")]
+    Write(#[source] io::Error),
+    /// Its directory could not be made.
+    #[error("cannot unpack the new layer: {0}")]
+    Unpack(#[source] UnpackError),
+    /// A thread could not be started or died.
+    #[error("cannot run the pipeline of the new layer: {0}")]
+    Pipeline(#[source] io::Error),
+}

@@ -1,4 +1,5 @@
-//! Layers: a compressed tar stream in, a directory that overlayfs can stack out.
+//! Layers: a compressed tar stream in, a directory that overlayfs can stack out; and what was changed
+//! on top of such directories, as a tar stream again.
 //!
 //! ```text
 //! <dir>/                  one layer, and nothing of the layers below it
@@ -9,14 +10,19 @@
 //! ```
 
 pub(crate) mod attributes;
+mod changes;
 pub(crate) mod compression;
+mod diff;
 mod directories;
 mod error;
 mod ingest;
+mod make;
 pub(crate) mod name;
 mod pipe;
 mod remove;
 mod root;
+mod size;
+mod stack;
 mod unpack;
 
 use std::ffi::{OsStr, OsString};
@@ -30,9 +36,13 @@ use oci_spec::image::MediaType;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-pub use self::error::{IngestError, UnpackError};
+pub use self::changes::{ChangeKind, Overlay, changes};
+pub use self::diff::diff;
+pub use self::error::{IngestError, MakeError, UnpackError};
 pub use self::ingest::ingest;
+pub(crate) use self::make::make;
 pub use self::remove::remove_tree;
+pub use self::size::size;
 pub use self::unpack::unpack;
 use crate::digest::Digest;
 

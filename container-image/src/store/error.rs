@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::digest::{Digest, DigestError};
-use crate::layer::{IngestError, UnpackError};
+use crate::layer::{IngestError, MakeError, UnpackError};
 use crate::manifest::ManifestError;
 
 /// Why the store could not do what it was asked.
@@ -61,6 +61,9 @@ pub enum StoreError {
     /// A layer was not taken in.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// A new layer was not made.
+    #[error(transparent)]
+    Make(#[from] MakeError),
     /// A layer's directory could not be removed.
     #[error("cannot remove layer directory {}: {source}", path.display())]
     RemoveLayer {

@@ -24,7 +24,7 @@ use crate::manifest::{self, CONFIG_LIMIT, DOCKER_MANIFEST, Document, Layer};
 use crate::reference::Reference;
 
 /// How long to wait before looking again whether another process is done with a layer.
-const BUSY: Duration = Duration::from_millis(20);
+pub(super) const BUSY: Duration = Duration::from_millis(20);
 
 /// An image on its way into the store.
 ///

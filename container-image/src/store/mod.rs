@@ -7,7 +7,7 @@
 //!   blobs/<algorithm>/<hex>     manifests, configurations, layers as they were transferred
 //!   layers/<chain id>/          a layer unpacked, never changed, for overlayfs to stack
 //!   layers/<chain id>.size      the sum of its file sizes in bytes
-//!   layers/new-<chain id>/      being unpacked
+//!   layers/new-<chain id>/      being unpacked; of a layer that is being made, by another number
 //!   layers/old-<chain id>-…/    being removed
 //!   ingest/<algorithm>-<hex>    the part of a blob that has come, locked by who fetches it
 //!   ingest/layer-<chain id>     locked by who unpacks the layer
@@ -45,12 +45,14 @@
 //! - A layer directory is first renamed to `old-…`, then removed without any lock but
 //!   `ingest/trash.lock`.
 
+mod draft;
 mod error;
 mod image;
 mod index;
 mod ingest;
 mod layout;
 mod lease;
+mod made;
 mod remove;
 mod slot;
 mod sweep;
@@ -62,6 +64,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::draft::{Draft, Step};
 pub use self::error::{Conflict, StoreError};
 pub use self::image::{HistoryEntry, Image, ImageSummary};
 pub use self::ingest::{Ingest, NewBlob, Slot};

@@ -20,11 +20,7 @@ pub(super) fn of(manifest: &ImageManifest) -> Option<Vec<u8>> {
         DOCKER_CONFIG => MediaType::ImageConfig,
         _ => return None,
     };
-    let layers: Option<Vec<_>> = manifest
-        .layers()
-        .iter()
-        .map(|layer| Some(descriptor(layer, &translated(layer.media_type().as_ref())?)))
-        .collect();
+    let layers: Option<Vec<_>> = manifest.layers().iter().map(layer).collect();
     let twin = serde_json::json!({
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -32,6 +28,12 @@ pub(super) fn of(manifest: &ImageManifest) -> Option<Vec<u8>> {
         "layers": layers?,
     });
     serde_json::to_vec(&twin).ok()
+}
+
+/// The OCI form of a layer's descriptor, if there is one.
+pub(super) fn layer(layer: &Descriptor) -> Option<serde_json::Value> {
+    let media_type = translated(layer.media_type().as_ref())?;
+    Some(descriptor(layer, &media_type))
 }
 
 /// The digest of the original, if the entry is an OCI form.

@@ -1,6 +1,7 @@
-//! Reads tar streams: v7, ustar, PAX and GNU, as the archives of images use them.
+//! Tar streams, as the archives of images use them: read v7, ustar, PAX and GNU, written ustar and
+//! PAX.
 //!
-//! A parser of our own, since archives come from strangers: every header field is checked, what
+//! The parser is our own, since archives come from strangers: every header field is checked, what
 //! is held in memory has a fixed bound, the data of an entry is lent out of one buffer without
 //! being copied, and where the format leaves a choice this takes the one of Go's `archive/tar`,
 //! so that Docker, containerd and this program see the same files in the same bytes. The `tar`
@@ -10,11 +11,13 @@ mod header;
 mod pax;
 mod reader;
 mod sparse;
+mod writer;
 
 use std::io;
 
 pub(crate) use self::reader::Reader;
 pub(crate) use self::sparse::Segment;
+pub(crate) use self::writer::{Fault, Writer};
 
 /// One block of a tar stream, in bytes.
 pub(crate) const BLOCK: usize = 512;
