@@ -1,5 +1,6 @@
 //! The embedder's connections to a monitor.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -121,7 +122,11 @@ impl Link {
     /// Tells the monitor to go on alone. What connects the container's streams with this
     /// process goes on too.
     pub(crate) async fn detach(self) -> Result<Pumps> {
-        self.connection.send(&Word::Detach)?;
+        match self.connection.send(&Word::Detach) {
+            // It has just ended, and has said how.
+            Err(Error::System { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {}
+            sent => sent?,
+        }
         loop {
             match self.connection.receive().await? {
                 (News::Done, _) => break,
