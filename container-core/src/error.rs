@@ -55,6 +55,9 @@ pub enum Error {
     /// The seccomp profile cannot be used.
     #[error("seccomp profile: {0}")]
     Seccomp(#[from] crate::seccomp::SeccompError),
+    /// The log cannot be written or read as configured.
+    #[error(transparent)]
+    Log(#[from] crate::log::LogError),
     /// A cgroup cannot be made or set.
     #[error(transparent)]
     Cgroup(#[from] crate::cgroup::CgroupError),

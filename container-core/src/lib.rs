@@ -37,7 +37,7 @@ pub use engine::{Engine, EngineBuilder, Pull};
 pub use error::{CommandProblem, Error, Result};
 pub use events::{Event, EventKind, Events};
 pub use exec::{Exec, ExecBuilder, ExecRequest};
-pub use log::Logs;
+pub use log::{LogError, LogLine, LogOptions, LogReader, LogStream, Logs};
 pub use request::{Mount, MountSource, Network, Request};
 pub use state::{Health, HealthStatus, Inspect, Probed, Record, State, Status};
 pub use stdio::Stdio;

@@ -103,6 +103,8 @@ pub struct Request {
     pub restart: RestartPolicy,
     /// Its health check, over the image's. `["NONE"]` as its test switches that off.
     pub healthcheck: Option<Healthcheck>,
+    /// Where what it writes is logged to.
+    pub log: LogConfig,
     /// Badness offset for the OOM killer, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
     /// Forbid the OOM killer (cgroup v1 only).
@@ -361,4 +363,23 @@ pub struct Device {
     pub container: String,
     /// Any of `r`, `w`, `m`.
     pub permissions: String,
+}
+
+/// Where what a container writes is logged to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogConfig {
+    /// `json-file`, `local`, `syslog`, `journald` or `none`.
+    pub driver: String,
+    /// The driver's options, as Docker calls them.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            driver: "json-file".to_owned(),
+            options: BTreeMap::new(),
+        }
+    }
 }

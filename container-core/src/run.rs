@@ -12,6 +12,7 @@ use crate::engine::{Base, Engine};
 use crate::error::{Error, Result};
 use crate::health;
 use crate::host;
+use crate::log;
 use crate::machine;
 use crate::monitor::client;
 use crate::monitor::job::{Act, Entry, EntryKind, Job};
@@ -221,8 +222,10 @@ fn job(
         additions.and_then(|a| a.healthcheck.as_ref()),
         additions.map_or(&[], |a| &a.shell),
     );
+    let log = log_settings(&record, &plan.process, &facts.host)?;
     let job = Job {
         act,
+        log,
         root: engine.root().to_owned(),
         run: engine.run_root().to_owned(),
         entries,
@@ -244,6 +247,26 @@ fn job(
         plan,
     };
     Ok((job, lease, compiled.warnings))
+}
+
+/// How what the container writes is logged.
+fn log_settings(
+    record: &Record,
+    process: &plan::Process,
+    host: &HostFacts,
+) -> Result<log::Settings> {
+    let image = record.image.as_ref().map(ToString::to_string);
+    let subject = log::Subject {
+        id: &record.id,
+        name: &record.name,
+        image: &record.request.image,
+        image_id: image.as_deref().unwrap_or_default(),
+        args: &process.args,
+        labels: &record.request.labels,
+        env: &process.env,
+        hostname: &host.hostname,
+    };
+    Ok(log::Settings::new(&record.request.log, &subject)?)
 }
 
 /// ─monitor→ a running container

@@ -184,7 +184,7 @@ async fn handle_kill_stop_inspect_logs() {
     assert_eq!(container.id().len(), 64);
     assert!(alive(container.pid()));
     eventually("the first line", || {
-        container.logs().unwrap().stdout == b"ready\n"
+        container.logged().unwrap().stdout == b"ready\n"
     });
     let inspect = container.inspect().unwrap();
     assert_eq!(inspect.record.name, "subject");
@@ -304,7 +304,7 @@ async fn one_that_is_kept_says_how_it_ended() {
         .await
         .unwrap();
     assert_eq!(container.wait().await.unwrap().code, 4);
-    assert_eq!(container.logs().unwrap().stdout, b"kept\n");
+    assert_eq!(container.logged().unwrap().stdout, b"kept\n");
     let inspect = container.inspect().unwrap();
     assert_eq!(inspect.state.status, Status::Exited);
     assert_eq!(inspect.state.exit.unwrap().code, 4);
@@ -367,7 +367,9 @@ async fn the_small_init_reaps_and_forwards() {
         .start()
         .await
         .unwrap();
-    eventually("the start", || container.logs().unwrap().stdout == b"up\n");
+    eventually("the start", || {
+        container.logged().unwrap().stdout == b"up\n"
+    });
     container.kill(10).await.unwrap();
     assert_eq!(container.wait().await.unwrap().code, 9);
 }

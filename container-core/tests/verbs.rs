@@ -103,7 +103,7 @@ async fn stop_and_start() {
     let first = container.inspect().unwrap().state;
     assert_eq!(first.status, Status::Running);
     until(&container, "its trap", |_| {
-        !container.logs().unwrap().stdout.is_empty()
+        !container.logged().unwrap().stdout.is_empty()
     })
     .await;
     // A container that runs is left alone.
@@ -175,7 +175,7 @@ async fn restarted_until_it_has_had_its_chances() {
     let inspect = until(&container, "the end", |i| i.state.status == Status::Exited).await;
     assert_eq!(inspect.state.restarts, 3);
     assert_eq!(inspect.state.exit.unwrap().code, 9);
-    assert_eq!(container.logs().unwrap().stdout, b"run\n".repeat(4));
+    assert_eq!(container.logged().unwrap().stdout, b"run\n".repeat(4));
     container.remove(false).await.unwrap();
     assert_clean(dir.path());
 }
@@ -378,7 +378,7 @@ async fn what_happens_is_told() {
     let builder = shell(&engine, script).name("told").label("a", "b");
     let mut container = detached(builder).await;
     until(&container, "its trap", |_| {
-        !container.logs().unwrap().stdout.is_empty()
+        !container.logged().unwrap().stdout.is_empty()
     })
     .await;
     container.exec(["true"]).status().await.unwrap();
@@ -450,7 +450,7 @@ async fn namespaces_of_another_container() {
     donor = donor.tmpfs("/own");
     let donor = detached(donor).await;
     until(&donor, "its file", |_| {
-        !donor.logs().unwrap().stdout.is_empty()
+        !donor.logged().unwrap().stdout.is_empty()
     })
     .await;
     let guest = |script: &str| {

@@ -247,6 +247,18 @@ impl ContainerBuilder {
         self
     }
 
+    /// Chooses the log driver: `json-file` unless told, `local`, `syslog`, `journald` or `none`.
+    pub fn log_driver(mut self, driver: impl Into<String>) -> Self {
+        self.request.log.driver = driver.into();
+        self
+    }
+
+    /// Sets an option of the log driver, as Docker calls it (`max-size`, `tag`, …).
+    pub fn log_option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.request.log.options.insert(name.into(), value.into());
+        self
+    }
+
     /// Runs a small init as PID 1.
     pub fn init(mut self, yes: bool) -> Self {
         self.request.init = yes;

@@ -11,6 +11,7 @@ use crate::cgroup::{self, Cgroup, CgroupPath, Stats};
 use crate::engine::Engine;
 use crate::events::Journal;
 use crate::exec::ExecBuilder;
+use crate::log::{LogOptions, LogReader, Logs};
 use crate::machine;
 use crate::monitor::client::{self, Link};
 use crate::request::{Limits, RestartPolicy};
@@ -352,12 +353,24 @@ impl Container {
         ExecBuilder::new(self, args.into_iter().map(Into::into).collect())
     }
 
-    /// What the container has written so far to streams that are logged.
+    /// What the container has written to streams that are logged.
     ///
     /// # Errors
-    /// The log cannot be read, or the container is removed.
-    pub fn logs(&self) -> Result<crate::log::Logs> {
-        crate::log::read(&self.engine.container_dir(&self.id))
+    /// The log cannot be read; its driver is one that cannot; the container is removed.
+    pub async fn logs(&self, options: LogOptions) -> Result<LogReader> {
+        let config = self.inspect()?.record.request.log;
+        let monitor = client::monitor(&self.engine, &self.id)?;
+        let dir = self.engine.container_dir(&self.id);
+        LogReader::open(&dir, &config, options, monitor).await
+    }
+
+    /// All that the container has written so far to streams that are logged. Blocks.
+    ///
+    /// # Errors
+    /// As [`logs`](Self::logs).
+    pub fn logged(&self) -> Result<Logs> {
+        let config = self.inspect()?.record.request.log;
+        crate::log::read(&self.engine.container_dir(&self.id), &config)
     }
 
     /// What is known about the container.

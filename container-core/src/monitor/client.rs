@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::PidfdFlags;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::connection::Connection;
@@ -168,6 +170,22 @@ fn connect(engine: &Engine, id: &str) -> Result<Channel> {
         state::SOCKET
     );
     Ok(Channel::new(UnixStream::connect(path).map_err(gone)?))
+}
+
+/// What becomes readable when the container's monitor has ended; none when it has none.
+pub(crate) fn monitor(engine: &Engine, id: &str) -> Result<Option<OwnedFd>> {
+    let Ok(channel) = connect(engine, id) else {
+        return Ok(None);
+    };
+    // Who listens, not who has taken this connection: nobody needs to.
+    let process = rustix::net::sockopt::socket_peercred(&channel)
+        .and_then(|peer| rustix::process::pidfd_open(peer.pid, PidfdFlags::empty()));
+    match process {
+        // Its number may be another's by now.
+        Ok(process) => Ok(state::is_held(&engine.run_dir(id)).then_some(process)),
+        Err(Errno::SRCH) => Ok(None),
+        Err(e) => Err(Error::system("watch the container's monitor")(e.into())),
+    }
 }
 
 async fn ask(engine: &Engine, id: &str, request: &Request) -> Result<Connection> {

@@ -10,6 +10,7 @@ use crate::container::ExitStatus;
 use crate::error::{CommandProblem, Error};
 use crate::exec::ExecRequest;
 use crate::health::Check;
+use crate::log;
 use crate::plan::Plan;
 use crate::runtime::Fault;
 use crate::state::{Change, Record};
@@ -41,6 +42,7 @@ pub(crate) struct Job {
     pub(crate) check: Option<Check>,
     /// What a privileged further process gets: the capabilities of this machine's root.
     pub(crate) capabilities: u64,
+    pub(crate) log: log::Settings,
 }
 
 /// What to do with a container.
@@ -116,6 +118,8 @@ pub(crate) enum Failure {
     Outdated,
     /// A limit or the cgroup itself.
     Cgroup(String),
+    /// There is nowhere to log to.
+    Log(String),
     /// A file or directory of the engine's.
     Io {
         action: String,
@@ -176,6 +180,10 @@ impl Failure {
             Self::Fault(fault) => fault.into(),
             Self::NameInUse { name, id } => Error::NameInUse { name, id },
             Self::Cgroup(reason) => Error::Limit { reason },
+            Self::Log(reason) => Error::Setup {
+                step: "initialize the log driver".into(),
+                reason,
+            },
             Self::NotRunning => Error::NotRunning { id },
             Self::Paused { action } => Error::Paused { id, action },
             Self::Unchanged { paused } => Error::Unchanged { id, paused },

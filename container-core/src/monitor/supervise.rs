@@ -15,6 +15,7 @@ use super::probe::Probes;
 use super::serve::{Session, Waiter};
 use crate::cgroup::{self, Cgroup, CgroupError, Hierarchy, Join};
 use crate::container::ExitStatus;
+use crate::log::{LogStream, Writer};
 use crate::plan::Step;
 use crate::request::RestartPolicy;
 use crate::restart::{self, End};
@@ -94,7 +95,9 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     fn start(mut job: Job, mut files: Files, mut fds: Vec<OwnedFd>) -> Result<Self, Failure> {
-        let mut logging = Logging::none();
+        let writer =
+            Writer::open(&job.log, files.dir()).map_err(|e| Failure::Log(e.to_string()))?;
+        let mut logging = Logging::new(writer);
         let signals = block_signals().map_err(|e| Fault::setup("block signals", &e.into()))?;
         let listener = files.listen()?;
         // What is kept has a past.
@@ -229,8 +232,9 @@ impl Supervisor {
         let fixed = fds.len();
         fds.extend(self.owner.iter().map(|c| PollFd::new(c, PollFlags::IN)));
         let owner = self.owner.is_some();
-        let others = self.logging.descriptors();
-        let others = others.chain(self.sessions.iter().flat_map(Session::descriptors));
+        let streams = self.logging.descriptors();
+        fds.extend(streams.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+        let others = self.sessions.iter().flat_map(Session::descriptors);
         let others = others.chain(self.waiters.iter().map(AsFd::as_fd));
         let others = others.chain(self.probes.iter().flat_map(Probes::descriptors));
         fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
@@ -463,21 +467,21 @@ fn launch(
         }
     }
     .into_iter();
-    let mut stream = |number: usize, name| -> Result<Stdio, Failure> {
-        Ok(match kinds[number] {
-            Stream::Null => Stdio::Null,
-            Stream::Fd => given.next().map_or(Stdio::Null, Stdio::Fd),
-            Stream::Log => Stdio::Fd(
+    let mut stream = |number: usize, logged| -> Result<Stdio, Failure> {
+        Ok(match (kinds[number], logged) {
+            (Stream::Null, _) | (Stream::Log, None) => Stdio::Null,
+            (Stream::Fd, _) => given.next().map_or(Stdio::Null, Stdio::Fd),
+            (Stream::Log, Some(stream)) => Stdio::Fd(
                 logging
-                    .add(files.dir(), name)
+                    .add(stream)
                     .map_err(|e| Fault::setup("open the log", &e))?,
             ),
         })
     };
     let streams = [
-        stream(0, "stdin")?,
-        stream(1, "stdout")?,
-        stream(2, "stderr")?,
+        stream(0, None)?,
+        stream(1, Some(LogStream::Stdout))?,
+        stream(2, Some(LogStream::Stderr))?,
     ];
     Ok((runtime::launch(&job.plan, &join, &streams)?, group))
 }
