@@ -250,8 +250,10 @@ pub(crate) fn block_devices(limits: &Limits) -> Result<HashMap<PathBuf, (u32, u3
         &limits.device_read_iops,
         &limits.device_write_iops,
     ];
+    let throttled = lists.into_iter().flatten().map(|(path, _)| path);
+    let weighted = limits.blkio_weight_device.iter().map(|(path, _)| path);
     let mut found = HashMap::new();
-    for (path, _) in lists.into_iter().flatten() {
+    for path in throttled.chain(weighted) {
         // One that is missing is reported by whoever compiles the limit.
         if let Ok(metadata) = fs::metadata(path)
             && metadata.file_type().is_block_device()

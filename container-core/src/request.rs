@@ -244,6 +244,10 @@ pub struct Limits {
     pub cpu_quota: Option<i64>,
     /// Length of that period in microseconds.
     pub cpu_period: Option<u64>,
+    /// Microseconds of a real-time period in which its real-time tasks may run (cgroup v1 only).
+    pub cpu_rt_runtime: Option<i64>,
+    /// Length of that period in microseconds (cgroup v1 only).
+    pub cpu_rt_period: Option<u64>,
     /// Processors it may run on, `0-2,4`.
     pub cpuset_cpus: Option<String>,
     /// Memory nodes it may use.
@@ -252,6 +256,8 @@ pub struct Limits {
     pub pids: Option<i64>,
     /// Relative weight of block I/O, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// Relative weights of single devices: (path, 10 to 1000).
+    pub blkio_weight_device: Vec<(PathBuf, u16)>,
     /// Bytes per second read from devices: (path, rate).
     pub device_read_bps: Vec<(PathBuf, u64)>,
     /// Bytes per second written to devices.
@@ -279,7 +285,10 @@ impl Limits {
             cpuset_cpus,
             cpuset_mems,
             pids,
+            cpu_rt_runtime,
+            cpu_rt_period,
             blkio_weight,
+            blkio_weight_device,
             device_read_bps,
             device_write_bps,
             device_read_iops,
@@ -297,7 +306,10 @@ impl Limits {
             ("cpuset_cpus", cpuset_cpus.is_some()),
             ("cpuset_mems", cpuset_mems.is_some()),
             ("pids", above(0, *pids)),
+            ("cpu_rt_runtime", above(0, *cpu_rt_runtime)),
+            ("cpu_rt_period", cpu_rt_period.is_some()),
             ("blkio_weight", blkio_weight.is_some()),
+            ("blkio_weight_device", !blkio_weight_device.is_empty()),
             ("device_read_bps", !device_read_bps.is_empty()),
             ("device_write_bps", !device_write_bps.is_empty()),
             ("device_read_iops", !device_read_iops.is_empty()),
@@ -322,7 +334,13 @@ impl Limits {
             cpuset_cpus: others.cpuset_cpus.or(self.cpuset_cpus),
             cpuset_mems: others.cpuset_mems.or(self.cpuset_mems),
             pids: others.pids.or(self.pids),
+            cpu_rt_runtime: others.cpu_rt_runtime.or(self.cpu_rt_runtime),
+            cpu_rt_period: others.cpu_rt_period.or(self.cpu_rt_period),
             blkio_weight: others.blkio_weight.or(self.blkio_weight),
+            blkio_weight_device: match others.blkio_weight_device.is_empty() {
+                true => self.blkio_weight_device,
+                false => others.blkio_weight_device,
+            },
             device_read_bps: list(self.device_read_bps, others.device_read_bps),
             device_write_bps: list(self.device_write_bps, others.device_write_bps),
             device_read_iops: list(self.device_read_iops, others.device_read_iops),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids,
-    LinuxResources, LinuxThrottleDeviceBuilder,
+    LinuxResources, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder,
 };
 
 use super::Input;
@@ -169,6 +169,8 @@ fn cpu(input: &Input<'_>) -> Result<Option<LinuxCpu>> {
         }
         cpu.set_shares(Some(shares));
     }
+    cpu.set_realtime_runtime(set(limits.cpu_rt_runtime))
+        .set_realtime_period(set(limits.cpu_rt_period));
     let given = |list: &Option<String>| list.clone().filter(|list| !list.is_empty());
     if let Some(list) = given(&limits.cpuset_cpus) {
         cpu.set_cpus(Some(set_list("cpuset_cpus", list, available)?));
@@ -236,6 +238,26 @@ fn block_io(input: &Input<'_>) -> Result<Option<LinuxBlockIo>> {
         }
         io.set_weight(Some(weight));
     }
+    let mut weights = Vec::new();
+    for (path, weight) in &limits.blkio_weight_device {
+        let setting = "blkio_weight_device";
+        let (major, minor) = *input
+            .block_devices
+            .get(path)
+            .ok_or_else(|| missing(setting, path))?;
+        if !(10..=1000).contains(weight) {
+            let value = format!("{}:{weight}", path.display());
+            return Err(wrong(setting, value, "must lie between 10 and 1000"));
+        }
+        let device = LinuxWeightDeviceBuilder::default()
+            .major(major)
+            .minor(minor)
+            .weight(*weight)
+            .build()
+            .map_err(|e| wrong(setting, path.display(), e.to_string()))?;
+        weights.push(device);
+    }
+    io.set_weight_device((!weights.is_empty()).then_some(weights));
     let throttle = |setting, list: &[(PathBuf, u64)]| -> Result<Option<Vec<_>>> {
         let one = |(path, rate): &(PathBuf, u64)| {
             let (major, minor) = input

@@ -250,11 +250,14 @@ fn block_devices() {
     let rates = |n| vec![(PathBuf::from("/dev/sda"), n)];
     let request = limited(|l| {
         l.blkio_weight = Some(10);
+        l.blkio_weight_device = vec![("/dev/sda".into(), 300)];
         (l.device_read_bps, l.device_write_bps) = (rates(1), rates(2));
         (l.device_read_iops, l.device_write_iops) = (rates(3), rates(4));
     });
     let io = resources(&case, &request).block_io().clone().unwrap();
     assert_eq!(io.weight(), Some(10));
+    let weights = io.weight_device().clone().unwrap();
+    assert_eq!((weights[0].major(), weights[0].weight()), (8, Some(300)));
     for (list, rate) in [
         (io.throttle_read_bps_device(), 1),
         (io.throttle_write_bps_device(), 2),
@@ -272,6 +275,12 @@ fn block_devices() {
         let request = limited(|l| l.blkio_weight = Some(bad));
         case.refuses(&request, "blkio_weight", &bad.to_string(), "10 and 1000");
     }
+    let request = limited(|l| l.blkio_weight_device = vec![("/dev/sda".into(), 9)]);
+    case.refuses(&request, "blkio_weight_device", "/dev/sda:9", "10 and 1000");
+    let request = limited(|l| (l.cpu_rt_runtime, l.cpu_rt_period) = (Some(950), Some(1000)));
+    let cpu = resources(&case, &request).cpu().clone().unwrap();
+    assert_eq!(cpu.realtime_runtime(), Some(950));
+    assert_eq!(cpu.realtime_period(), Some(1000));
     let request = limited(|l| l.device_write_iops = vec![("/dev/null".into(), 1)]);
     case.refuses(
         &request,
