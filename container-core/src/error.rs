@@ -178,6 +178,16 @@ pub enum Error {
         /// How much it was allowed.
         limit: usize,
     },
+    /// Something inside a container cannot be connected to.
+    #[error("cannot connect to {what} in container {id}: {source}")]
+    Dial {
+        /// The container's id.
+        id: String,
+        /// The port or path.
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// The container's monitor is gone without a word.
     #[error("the monitor of container {id} ended unexpectedly")]
     MonitorGone {

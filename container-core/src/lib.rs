@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod health;
 pub mod host;
+mod listeners;
 mod log;
 mod machine;
 mod monitor;

@@ -2,6 +2,7 @@
 //! `std::process::Command` is to processes, [`Container`] what `Child` is.
 
 mod builder;
+mod dial;
 
 use std::fmt;
 use std::os::fd::OwnedFd;

@@ -10,13 +10,14 @@ use rustix::process::PidfdFlags;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::connection::Connection;
-use super::job::{Job, News, Request, Word};
+use super::job::{Failure, Job, News, Request, Word};
 use super::spawn::Launcher;
 use crate::container::ExitStatus;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exec::{Exec, ExecRequest};
 use crate::reap;
+use crate::runtime::Errand;
 use crate::spec::Company;
 use crate::state::{self, Change};
 use crate::stdio::{self, Pumps, Streams};
@@ -214,6 +215,20 @@ async fn request(engine: &Engine, id: &str, request: &Request) -> Result<()> {
 
 pub(crate) async fn kill(engine: &Engine, id: &str, signal: i32) -> Result<()> {
     request(engine, id, &Request::Kill { signal }).await
+}
+
+/// Has something done inside the container; the inner result is how that went.
+pub(crate) async fn errand(
+    engine: &Engine,
+    id: &str,
+    errand: &Errand,
+) -> Result<io::Result<Option<OwnedFd>>> {
+    let connection = ask(engine, id, &Request::Errand(errand.clone())).await?;
+    match or_not_running(connection.receive().await)? {
+        (News::Failed(Failure::Errand(errno)), _) => Ok(Err(errno.into())),
+        (News::Failed(failure), _) => Err(failure.into_error(id)),
+        (_, mut fds) => Ok(Ok(fds.pop())),
+    }
 }
 
 pub(crate) async fn pause(engine: &Engine, id: &str, pause: bool) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What the embedder and the monitor say to each other.
 
+use std::io;
 use std::path::PathBuf;
 
 use oci_spec::runtime::LinuxResources;
@@ -12,7 +13,7 @@ use crate::exec::ExecRequest;
 use crate::health::Check;
 use crate::log;
 use crate::plan::Plan;
-use crate::runtime::Fault;
+use crate::runtime::{Errand, Fault};
 use crate::state::{Change, Record};
 use crate::stdio::Stream;
 
@@ -120,6 +121,8 @@ pub(crate) enum Failure {
     Cgroup(String),
     /// There is nowhere to log to.
     Log(String),
+    /// What was to be done inside the container.
+    Errand(Errno),
     /// A file or directory of the engine's.
     Io {
         action: String,
@@ -127,6 +130,22 @@ pub(crate) enum Failure {
         reason: String,
         errno: Option<i32>,
     },
+}
+
+/// The kernel's answer, as it can be sent.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Errno(i32);
+
+impl From<io::Error> for Errno {
+    fn from(error: io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> Self {
+        Self::from_raw_os_error(errno.0)
+    }
 }
 
 impl From<Fault> for Failure {
@@ -154,6 +173,8 @@ pub(crate) enum Request {
     Remove,
     /// Change the record, and the limits in force.
     Change(Box<Change>),
+    /// Do something small inside. What comes of it comes beside the answer.
+    Errand(Errand),
     /// Start a further process. Descriptors of its streams come beside.
     Exec {
         request: ExecRequest,
@@ -188,6 +209,10 @@ impl Failure {
             Self::Paused { action } => Error::Paused { id, action },
             Self::Unchanged { paused } => Error::Unchanged { id, paused },
             Self::Held | Self::Outdated => Error::Busy { id },
+            Self::Errand(errno) => Error::System {
+                action: "do what was asked inside the container",
+                source: errno.into(),
+            },
             Self::Io {
                 action,
                 path,

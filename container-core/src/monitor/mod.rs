@@ -4,16 +4,17 @@
 //! ```text
 //! embedder ──spawn (posix_spawn of the own executable)──▶ monitor ──clone3──▶ the program
 //!    │  socket: Job, then Started, then Exited              │
-//!    └─ its end closes: end and remove the container        └─ monitor.sock: kill, stop, exec, wait
+//!    └─ its end closes: end and remove the container        └─ monitor.sock: kill, stop, exec, …
 //! ```
 //!
 //! `job` is what goes over the socket; `spawn`, `client` and `connection` are the
 //! embedder's side; `entry`,
-//! `supervise`, `serve` and `probe` are the monitor's.
+//! `supervise`, `serve`, `probe` and `errands` are the monitor's.
 
 pub(crate) mod client;
 mod connection;
 mod entry;
+mod errands;
 mod files;
 pub(crate) mod job;
 mod logging;

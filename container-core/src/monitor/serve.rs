@@ -108,6 +108,7 @@ impl Supervisor {
                 return;
             }
             Request::Exec { request, streams } => return self.exec(client, &request, streams, fds),
+            Request::Errand(errand) => return self.errand(&client, &errand),
             Request::Kill { signal } => self.send_signal(signal),
             Request::Pause(pause) => self.pause(pause),
             Request::Change(change) => self.change(&change),
@@ -229,6 +230,11 @@ impl Supervisor {
         }
     }
 
+    /// The namespaces that the container does not share with the monitor.
+    pub(super) fn namespaces(&self) -> u64 {
+        self.job.plan.namespaces.iter().map(|n| n.flag).sum()
+    }
+
     /// Starts a further process in the container.
     pub(super) fn enter(
         &self,
@@ -250,9 +256,13 @@ impl Supervisor {
         let process = spec::compile_exec(&self.job.plan.process, request, self.job.capabilities);
         let terminal = request.tty.then_some(request.console_size);
         let target = run.first.pidfd.as_fd();
-        let namespaces = self.job.plan.namespaces.iter().map(|n| n.flag).sum();
         Ok(runtime::enter(
-            target, namespaces, &join, &process, streams, terminal,
+            target,
+            self.namespaces(),
+            &join,
+            &process,
+            streams,
+            terminal,
         )?)
     }
 }

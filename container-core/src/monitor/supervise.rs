@@ -8,6 +8,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags};
 
+use super::errands::Envoy;
 use super::files::Files;
 use super::job::{Act, Failure, Job, News, Word};
 use super::logging::Logging;
@@ -80,6 +81,7 @@ pub(super) struct Supervisor {
     pub(super) group: Option<Box<dyn Cgroup>>,
     pub(super) sessions: Vec<Session>,
     pub(super) waiters: Vec<Waiter>,
+    pub(super) envoys: Vec<Envoy>,
     pub(super) probes: Option<Probes>,
     pub(super) ending: Ending,
     /// When patience with a container that was asked to stop ends.
@@ -130,6 +132,7 @@ impl Supervisor {
             group,
             sessions: Vec::new(),
             waiters: Vec::new(),
+            envoys: Vec::new(),
             ending: Ending::default(),
             deadline: None,
             listener,
@@ -236,6 +239,7 @@ impl Supervisor {
         fds.extend(streams.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         let others = self.sessions.iter().flat_map(Session::descriptors);
         let others = others.chain(self.waiters.iter().map(AsFd::as_fd));
+        let others = others.chain(self.envoys.iter().map(AsFd::as_fd));
         let others = others.chain(self.probes.iter().flat_map(Probes::descriptors));
         fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let until = [self.deadline, until, self.wake_up()];
@@ -272,6 +276,7 @@ impl Supervisor {
             self.hear_owner();
         }
         self.turn_sessions(false);
+        self.turn_envoys(false);
         self.waiters.retain(|waiter| !waiter.is_gone());
         self.probe();
         // Asked to end while it waited for its next run: this was the end.
@@ -355,6 +360,7 @@ impl Supervisor {
         self.deadline = None;
         self.probes = None;
         self.turn_sessions(true);
+        self.turn_envoys(true);
         let end = End {
             code: exit.code,
             ran,

@@ -11,6 +11,7 @@
 
 mod command;
 mod enter;
+mod errand;
 mod init;
 mod launch;
 mod mount;
@@ -28,6 +29,7 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use enter::enter;
+pub(crate) use errand::{Errand, errand};
 pub(crate) use launch::{Launched, Stdio, launch};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
