@@ -23,6 +23,9 @@ pub(crate) struct RunArgs {
     /// Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)
     #[arg(long, value_name = "uint16")]
     pub(crate) blkio_weight: Option<u16>,
+    /// Block IO weight (relative device weight)
+    #[arg(long, value_name = "list", value_parser = device::weight)]
+    pub(crate) blkio_weight_device: Vec<(PathBuf, u16)>,
     /// Add Linux capabilities
     #[arg(long, value_name = "list")]
     pub(crate) cap_add: Vec<String>,
@@ -44,6 +47,12 @@ pub(crate) struct RunArgs {
     /// Limit CPU CFS (Completely Fair Scheduler) quota
     #[arg(long, value_name = "int")]
     pub(crate) cpu_quota: Option<i64>,
+    /// Limit CPU real-time period in microseconds
+    #[arg(long, value_name = "int")]
+    pub(crate) cpu_rt_period: Option<u64>,
+    /// Limit CPU real-time runtime in microseconds
+    #[arg(long, value_name = "int")]
+    pub(crate) cpu_rt_runtime: Option<i64>,
     /// CPU shares (relative weight)
     #[arg(short, long, value_name = "int")]
     pub(crate) cpu_shares: Option<u64>,
@@ -272,20 +281,8 @@ const WINDOWS: &str = "it is for containers of Windows";
 
 /// Docker's flags of `run` that are refused, each with the reason.
 pub(crate) const LATER: &[Later] = &[
-    later(
-        "blkio-weight-device",
-        "weights of single devices come later",
-    ),
     later("cpu-count", WINDOWS),
     later("cpu-percent", WINDOWS),
-    later(
-        "cpu-rt-period",
-        "real-time scheduling of cgroups comes later",
-    ),
-    later(
-        "cpu-rt-runtime",
-        "real-time scheduling of cgroups comes later",
-    ),
     later(
         "detach-keys",
         "detaching from a running container comes later",

@@ -24,6 +24,10 @@ pub(crate) enum DeviceError {
     RateFormat(String),
     #[error("invalid rate for device: {text}: {source}")]
     Rate { text: String, source: NumberError },
+    #[error("bad format: {0} (use <device-path>:<weight>)")]
+    WeightFormat(String),
+    #[error("invalid weight for device: {0} (use a number from 10 to 1000)")]
+    Weight(String),
 }
 
 fn is_mode(text: &str) -> bool {
@@ -32,6 +36,19 @@ fn is_mode(text: &str) -> bool {
         && b"rwm"
             .iter()
             .all(|m| text.bytes().filter(|b| b == m).count() <= 1)
+}
+
+/// `/dev/x:500`, for `--blkio-weight-device`.
+pub(crate) fn weight(text: &str) -> Result<(PathBuf, u16), DeviceError> {
+    let wrong = || DeviceError::WeightFormat(text.to_owned());
+    let (path, weight) = text.split_once(':').ok_or_else(wrong)?;
+    if !path.starts_with("/dev/") {
+        return Err(wrong());
+    }
+    match weight.parse() {
+        Ok(weight @ 10..=1000) => Ok((path.into(), weight)),
+        _ => Err(DeviceError::Weight(text.to_owned())),
+    }
 }
 
 /// `/dev/x[:/dev/y][:rwm]`.
@@ -174,6 +191,17 @@ mod tests {
             "c :3 r",
         ] {
             assert_eq!(rule(text), Err(DeviceError::Rule(text.into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn weights() {
+        assert_eq!(weight("/dev/sda:300"), Ok(("/dev/sda".into(), 300)));
+        for bad in ["/dev/sda", "sda:300", "/tmp/x:300"] {
+            assert_eq!(weight(bad), Err(DeviceError::WeightFormat(bad.into())));
+        }
+        for bad in ["/dev/sda:9", "/dev/sda:1001", "/dev/sda:x"] {
+            assert_eq!(weight(bad), Err(DeviceError::Weight(bad.into())));
         }
     }
 
