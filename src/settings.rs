@@ -1,11 +1,12 @@
 //! The flags before the verb and the environment, as the settings they make. Read when a verb
 //! asks, since `run` asks for little.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use container_core::Engine;
 use container_core::image::Platform;
 use container_core::image::registry::{CredentialFiles, Registry};
+use container_core::{Engine, EngineBuilder};
 
 use crate::cli::program::Globals;
 use crate::environment;
@@ -14,11 +15,20 @@ use crate::error::Error;
 /// What holds for every verb.
 pub(crate) struct Settings {
     globals: Globals,
+    builder: Cell<EngineBuilder>,
 }
 
 impl Settings {
     pub(crate) fn new(globals: Globals) -> Self {
-        Self { globals }
+        Self {
+            globals,
+            builder: Cell::default(),
+        }
+    }
+
+    /// Has the engine start a container's monitor before anything else is known of it.
+    pub(crate) fn start_ahead(&self) {
+        self.builder.set(self.builder.take().start_ahead());
     }
 
     /// The directory that lasts, when one was chosen; the engine knows the default.
@@ -84,7 +94,7 @@ impl Settings {
     /// # Errors
     /// As [`container_core::EngineBuilder::open`].
     pub(crate) fn engine(&self) -> Result<Engine, Error> {
-        let mut builder = Engine::builder().registry(self.registry());
+        let mut builder = self.builder.take().registry(self.registry());
         if let Some(root) = self.root() {
             builder = builder.root(root);
         }

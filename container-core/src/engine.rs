@@ -1,7 +1,7 @@
 //! [`Engine`]: the door to a store of images and containers.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use container_image::registry::{Progress, PullOptions, Pulled, Registry};
 use container_image::store::{Image, StoreError};
@@ -12,10 +12,12 @@ use crate::container::{Container, ContainerBuilder};
 use crate::error::{Error, Result};
 use crate::events::{self, EventKind, Events, Journal};
 use crate::host;
+use crate::monitor::client::{self, Idle};
 use crate::monitor::spawn::Launcher;
 use crate::restart;
 use crate::rootless::Rootless;
 use crate::run;
+use crate::spec::Company;
 use crate::state::{self, Inspect};
 
 /// When a container's image is pulled.
@@ -51,7 +53,17 @@ struct Inner {
     store: Store,
     rootless: Option<Rootless>,
     launcher: Launcher,
+    /// The first container's.
+    monitor: Mutex<Option<Idle>>,
     registry: Registry,
+}
+
+/// What an engine starts processes with, and the first that it has started.
+#[derive(Debug)]
+struct Ahead {
+    rootless: Option<Rootless>,
+    launcher: Launcher,
+    monitor: Option<Idle>,
 }
 
 /// Settings of an [`Engine`].
@@ -62,6 +74,7 @@ pub struct EngineBuilder {
     run: Option<PathBuf>,
     helper: Option<PathBuf>,
     registry: Option<Registry>,
+    ahead: Option<Ahead>,
 }
 
 impl EngineBuilder {
@@ -91,13 +104,42 @@ impl EngineBuilder {
         self
     }
 
+    /// Starts the first container's monitor now, so that it comes up while the rest is still
+    /// being worked out: for a program that is about to start a container and knows it before it
+    /// knows which. Call it after [`helper`](Self::helper). One that is not needed ends with the
+    /// engine or the builder; what fails here fails again where it can be told.
+    pub fn start_ahead(mut self) -> Self {
+        let ahead = self.prepare().and_then(|mut ahead| {
+            ahead.monitor = Some(client::spawn(&ahead.launcher, Company::default())?);
+            Ok(ahead)
+        });
+        self.ahead = ahead.ok();
+        self
+    }
+
+    fn prepare(&self) -> Result<Ahead> {
+        let rootless = Rootless::detect()?;
+        Ok(Ahead {
+            launcher: Launcher::new(self.helper.as_deref(), rootless.as_ref())?,
+            rootless,
+            monitor: None,
+        })
+    }
+
     /// Opens the engine; makes its directories when they are missing.
     ///
     /// # Errors
     /// A directory cannot be made or used; the user has no home directory to default to; there is
     /// no program that could be the monitor.
-    pub fn open(self) -> Result<Engine> {
-        let rootless = Rootless::detect()?;
+    pub fn open(mut self) -> Result<Engine> {
+        let Ahead {
+            rootless,
+            launcher,
+            monitor,
+        } = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.prepare()?,
+        };
         let default = || state::default_roots(rootless.is_some());
         let (root, run) = match (self.root, self.run) {
             (Some(root), Some(run)) => (root, run),
@@ -108,7 +150,6 @@ impl EngineBuilder {
         };
         let root = state::make_root(&root)?;
         let run = state::make_root(&run)?;
-        let launcher = Launcher::new(self.helper.as_deref(), rootless.as_ref())?;
         let store = Store::open(&root, launcher.unpacker())?;
         let registry = self.registry.unwrap_or_else(|| Registry::builder().build());
         let engine = Engine(Arc::new(Inner {
@@ -117,6 +158,7 @@ impl EngineBuilder {
             store,
             rootless,
             launcher,
+            monitor: Mutex::new(monitor),
             registry,
         }));
         state::tidy_if_due(&engine);
@@ -231,6 +273,18 @@ impl Engine {
 
     pub(crate) fn launcher(&self) -> &Launcher {
         &self.0.launcher
+    }
+
+    /// A monitor for a container that joins the namespaces of others, or none's.
+    pub(crate) fn monitor(&self, company: Company) -> Result<Idle> {
+        let ahead = match (company.any(), self.0.monitor.lock()) {
+            (None, Ok(mut monitor)) => monitor.take(),
+            _ => None,
+        };
+        match ahead.filter(Idle::lives) {
+            Some(monitor) => Ok(monitor),
+            None => client::spawn(self.launcher(), company),
+        }
     }
 
     pub(crate) fn container_dir(&self, id: &str) -> PathBuf {

@@ -32,7 +32,7 @@ pub(crate) async fn start(
 ) -> Result<Container> {
     check(&request)?;
     let company = machine::company(engine, &request)?;
-    let monitor = client::spawn(engine.launcher(), company)?;
+    let monitor = engine.monitor(company)?;
     let record = record(base, request)?;
     launch(engine, base, (monitor, company), Act::Run, record, streams).await
 }
@@ -42,7 +42,7 @@ pub(crate) async fn create(engine: &Engine, base: &Base, request: Request) -> Re
     check(&request)?;
     // With whom it shares namespaces is asked at its start.
     let company = Company::default();
-    let monitor = client::spawn(engine.launcher(), company)?;
+    let monitor = engine.monitor(company)?;
     let record = record(base, request)?;
     let (job, lease, warnings) = job(engine, base, company, Act::Create, record)?;
     let fds: Vec<_> = lease.iter().map(AsFd::as_fd).collect();
@@ -70,7 +70,7 @@ pub(crate) async fn start_again(engine: &Engine, id: &str) -> Result<()> {
         }
         let base = base(engine, &record)?;
         let company = machine::company(engine, &record.request)?;
-        let monitor = client::spawn(engine.launcher(), company)?;
+        let monitor = engine.monitor(company)?;
         let streams = Streams::default().or(Stdio::Null, Stdio::Log);
         let monitor = (monitor, company);
         match launch(engine, &base, monitor, Act::Start, record, streams).await {

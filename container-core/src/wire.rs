@@ -74,6 +74,15 @@ impl Channel {
         Ok(self.0.read_timeout()?.is_none())
     }
 
+    /// True when the other end is closed; what it has said before can still be received.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags};
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = rustix::event::Timespec::default();
+        rustix::event::poll(&mut fds, Some(&now)).is_ok()
+            && fds[0].revents().contains(PollFlags::HUP)
+    }
+
     /// True when the other end is closed.
     pub(crate) fn is_closed(&self) -> bool {
         let mut fds = [rustix::event::PollFd::new(

@@ -151,6 +151,7 @@ fn many_containers_from_many_threads() {
     }
     let mut before = before;
     before.insert(dir.path().join("run/tidied"));
+    before.insert(dir.path().join("run/events"));
     assert_eq!(after, before);
     assert!(processes_below(dir.path()).is_empty());
     let children = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
@@ -205,7 +206,7 @@ fn killing_the_program_leaves_nothing() {
     let run = tree(&dir.path().join("run"));
     assert_eq!(
         run.into_iter().collect::<Vec<_>>(),
-        [dir.path().join("run/tidied")]
+        ["run/events", "run/tidied"].map(|name| dir.path().join(name))
     );
 }
 
@@ -274,4 +275,64 @@ fn the_embedders_process_is_left_alone() {
         Duration::from_secs(20),
         || processes_below(dir.path()).is_empty(),
     );
+}
+
+#[test]
+fn a_monitor_started_ahead_serves_one_container_or_ends() {
+    let _turn = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let children = || -> Vec<i32> {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+        let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
+        let lists: Vec<String> = lists.map(Result::unwrap_or_default).collect();
+        let pids = lists.iter().flat_map(|list| list.split_whitespace());
+        pids.map(|pid| pid.parse().unwrap()).collect()
+    };
+    let ahead = || {
+        let builder = Engine::builder()
+            .root(dir.path().join("root"))
+            .run_root(dir.path().join("run"));
+        builder.start_ahead()
+    };
+    let none_left = || {
+        let limit = Duration::from_secs(10);
+        eventually("the end of the monitors", limit, || children().is_empty());
+    };
+    let echo = async |engine: &Engine| {
+        let echo = engine.container("host").args(["echo", "hi"]);
+        assert_eq!(echo.output().await.unwrap().stdout, b"hi\n");
+    };
+    none_left();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let engine = ahead().open().unwrap();
+        let monitor = children();
+        assert_eq!(monitor.len(), 1);
+        let sleep = engine.container("host").args(["sleep", "1000"]);
+        let container = sleep.start().await.unwrap();
+        assert_eq!(children(), monitor);
+        // The next one has its own.
+        echo(&engine).await;
+        drop(container);
+        none_left();
+
+        // Nobody can know what becomes of it until it is needed.
+        let engine = ahead().open().unwrap();
+        let pid = rustix::process::Pid::from_raw(children()[0]).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        eventually("its end", Duration::from_secs(10), || {
+            fs::read_to_string(&stat).unwrap().contains(") Z")
+        });
+        echo(&engine).await;
+        drop(engine);
+    });
+    // Not needed at all, before the engine and after.
+    drop(ahead());
+    drop(ahead().open().unwrap());
+    none_left();
+    assert!(processes_below(dir.path()).is_empty());
 }

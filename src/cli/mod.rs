@@ -84,6 +84,11 @@ fn dispatch(args: Vec<OsString>, verb: &mut Option<&'static Verb>) -> Result<u8,
         }
     };
     *verb = Some(found);
+    let settings = Settings::new(globals);
+    if verbs::starts_a_container(found) {
+        // It comes up while the rest of the command line is read.
+        settings.start_ahead();
+    }
     let rest = words.into_iter().skip(used);
     let mut command = verb_command(found);
     let mut matches = match command.try_get_matches_from_mut(rest) {
@@ -93,8 +98,7 @@ fn dispatch(args: Vec<OsString>, verb: &mut Option<&'static Verb>) -> Result<u8,
         }
         Err(error) => return Err(pflag::explain(&error, &command, Some(found))),
     };
-    (found.run)(&Settings::new(globals), &mut matches)
-        .map_err(|error| error.in_verb(&command, found))
+    (found.run)(&settings, &mut matches).map_err(|error| error.in_verb(&command, found))
 }
 
 /// `help [VERB]`.

@@ -47,6 +47,11 @@ macro_rules! verb {
     };
 }
 
+/// Whether the verb is about to start a container's monitor.
+pub(crate) fn starts_a_container(verb: &Verb) -> bool {
+    ["run", "create", "start"].contains(&verb.name())
+}
+
 const NONE: &str = "accepts no arguments";
 const ONE: &str = "requires 1 argument";
 const SOME: &str = "requires at least 1 argument";

@@ -39,6 +39,13 @@ pub(crate) struct Idle {
     child: reap::Guard,
 }
 
+impl Idle {
+    /// False when somebody has ended it.
+    pub(crate) fn lives(&self) -> bool {
+        !self.channel.is_hung_up()
+    }
+}
+
 /// Starts a monitor. It comes up while the job is still being worked out.
 pub(crate) fn spawn(launcher: &Launcher, company: Company) -> Result<Idle> {
     let (child, channel) = launcher
