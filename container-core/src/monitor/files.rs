@@ -76,12 +76,15 @@ impl Files {
                 files.tell("create", &[]);
             }
         }
-        if job.act != Act::Create {
-            for entry in &job.etc {
-                make(&files.run().join(&entry.path), &entry.kind)?;
-            }
-        }
         Ok(files)
+    }
+
+    /// Makes what lies in the run directory, anew at every start.
+    pub(super) fn furnish(&self, etc: &[Entry]) -> Result<(), Failure> {
+        for entry in etc {
+            make(&self.run().join(&entry.path), &entry.kind)?;
+        }
+        Ok(())
     }
 
     fn create(&mut self, entries: &[Entry]) -> Result<(), Failure> {

@@ -101,13 +101,17 @@ impl Supervisor {
             Writer::open(&job.log, files.dir()).map_err(|e| Failure::Log(e.to_string()))?;
         let mut logging = Logging::new(writer);
         let signals = block_signals().map_err(|e| Fault::setup("block signals", &e.into()))?;
-        let listener = files.listen()?;
+        let etc = std::mem::take(&mut job.etc);
         // What is kept has a past.
         let mut state = match job.act {
             Act::Start => files.last_state(),
             _ => State::default(),
         };
-        let (first, group) = match launch(&mut job, &files, &mut logging, &mut fds) {
+        let launched = launch(&mut job, &files, &mut logging, &mut fds, || {
+            files.furnish(&etc)?;
+            files.listen()
+        });
+        let (first, group, listener) = match launched {
             Ok(launched) => launched,
             Err(failure) => {
                 // What can be listed says why it does not run.
@@ -409,8 +413,9 @@ impl Supervisor {
         if let Some(group) = self.group.take() {
             _ = group.remove();
         }
-        match launch(&mut self.job, &self.files, &mut self.logging, &mut self.fds) {
-            Ok((first, group)) => {
+        let (files, logging) = (&self.files, &mut self.logging);
+        match launch(&mut self.job, files, logging, &mut self.fds, || Ok(())) {
+            Ok((first, group, ())) => {
                 self.group = group;
                 self.phase = Phase::running(first, waited);
                 self.state.restarts += 1;
@@ -442,13 +447,14 @@ impl Phase {
 
 type Group = Option<Box<dyn Cgroup>>;
 
-/// Begins a run: the cgroup, the streams, the first process.
-fn launch(
+/// Begins a run: the cgroup, the streams, the first process, and what is made `meanwhile`.
+fn launch<T>(
     job: &mut Job,
     files: &Files,
     logging: &mut Logging,
     fds: &mut Vec<OwnedFd>,
-) -> Result<(Launched, Group), Failure> {
+    meanwhile: impl FnOnce() -> Result<T, Failure>,
+) -> Result<(Launched, Group, T), Failure> {
     let group = group(job)?;
     let join = match &group {
         Some(group) => group.join().map_err(|e| Failure::Cgroup(e.to_string()))?,
@@ -489,7 +495,8 @@ fn launch(
         stream(1, Some(LogStream::Stdout))?,
         stream(2, Some(LogStream::Stderr))?,
     ];
-    Ok((runtime::launch(&job.plan, &join, &streams)?, group))
+    let (first, made) = runtime::launch(&job.plan, &join, &streams, meanwhile)?;
+    Ok((first, group, made))
 }
 
 /// The container's cgroup with its limits. Going without is fine as long as nothing depends on

@@ -16,7 +16,7 @@ const CLONE_NEWUTS: u64 = 0x400_0000;
 const CLONE_NEWIPC: u64 = 0x800_0000;
 pub(crate) const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub(crate) const CLONE_NEWPID: u64 = 0x2000_0000;
-const CLONE_NEWNET: u64 = 0x4000_0000;
+pub(crate) const CLONE_NEWNET: u64 = 0x4000_0000;
 
 const MS_SLAVE: u64 = 1 << 19;
 
@@ -66,9 +66,6 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
     if let Some(name) = spec.domainname().as_ref().filter(|_| new(CLONE_NEWUTS)) {
         steps.push(Step::Domainname(name.clone()));
     }
-    if new(CLONE_NEWNET) {
-        steps.push(Step::Loopback);
-    }
     let propagation = linux
         .rootfs_propagation()
         .as_deref()
@@ -94,7 +91,15 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         false => device_steps(&linux, facts),
     };
     let mut read_only = read_only_mounts(spec, &mut own);
+    // As late as can be: what the monitor makes meanwhile takes it as long as the mounts before.
+    let mut later = vec![Step::Await];
+    if new(CLONE_NEWNET) {
+        later.push(Step::Loopback);
+    }
     for mount in own.into_iter().filter(|m| m.target != "/") {
+        if needs_outside(&mount.source) {
+            steps.append(&mut later);
+        }
         // Device nodes lie in the tmpfs on /dev, and mounts below /dev on top of it.
         let after = mount.target == "/dev";
         steps.push(match &mount.source {
@@ -111,6 +116,7 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         }
     }
     steps.append(&mut devices);
+    steps.append(&mut later);
     steps.push(Step::PivotRoot);
     if terminal {
         let size = spec.process().as_ref().and_then(|p| p.console_size());
@@ -163,6 +169,15 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         steps,
         process,
     })
+}
+
+/// Whether a mount shows the network namespace, or a file that the monitor may be making.
+fn needs_outside(source: &Source) -> bool {
+    match source {
+        Source::New { fstype, .. } => fstype == "sysfs",
+        Source::Bind { .. } => true,
+        Source::Overlay(_) => false,
+    }
 }
 
 fn saturate(n: u64) -> u16 {

@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_NEWUSER};
+pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWUSER};
 pub use lower::{Facts, lower};
 pub(crate) use mounts::{is_propagation, join_lower};
 pub(crate) use process::{capability_bit, rlimit_name};
@@ -61,6 +61,9 @@ pub enum Step {
     Hostname(String),
     /// setdomainname(2).
     Domainname(String),
+    /// Wait until the monitor has made what it makes meanwhile: the network namespace, which is
+    /// entered then, and files to be bound.
+    Await,
     /// Bring the loopback interface of the new network namespace up.
     Loopback,
     /// Cut the mount namespace off from its parent (`MS_SLAVE` or `MS_PRIVATE`, recursive).
@@ -265,6 +268,7 @@ impl fmt::Display for Step {
             Self::UnshareCgroup => f.write_str("make the cgroup namespace"),
             Self::Hostname(name) => write!(f, "set the host name to {name:?}"),
             Self::Domainname(name) => write!(f, "set the domain name to {name:?}"),
+            Self::Await => f.write_str("wait for the monitor"),
             Self::Loopback => f.write_str("bring the loopback interface up"),
             Self::Propagation(_) => f.write_str("detach the mount namespace from the host's"),
             Self::Root(Root {

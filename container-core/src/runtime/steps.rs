@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::launch::Monitor;
 use super::resolve::{self, Links, Make};
 use super::{Fault, mount, sys, terminal};
 use crate::plan::{Device, Mount, Source, Step};
@@ -45,11 +46,8 @@ impl State {
     }
 }
 
-/// Carries out all steps. `hand_over` sends a terminal's master to the monitor.
-pub(super) fn run(
-    steps: &[Step],
-    hand_over: impl Fn(OwnedFd) -> io::Result<()>,
-) -> Result<State, Fault> {
+/// Carries out all steps.
+pub(super) fn run(steps: &[Step], monitor: &Monitor<'_>) -> Result<State, Fault> {
     // Each call says the whole mode that it means: a device is 0666 and not what the embedder's
     // umask leaves of that. The program gets its own umask later.
     rustix::process::umask(Mode::empty());
@@ -64,23 +62,26 @@ pub(super) fn run(
                 let root = state.root().map_err(|e| Fault::setup(step, &e))?;
                 mount::mount(root, m)?;
             }
-            step => one(&mut state, step, &hand_over).map_err(|e| Fault::setup(step, &e))?,
+            step => one(&mut state, step, monitor).map_err(|e| Fault::setup(step, &e))?,
         }
     }
     Ok(state)
 }
 
-fn one(
-    state: &mut State,
-    step: &Step,
-    hand_over: &impl Fn(OwnedFd) -> io::Result<()>,
-) -> io::Result<()> {
+fn one(state: &mut State, step: &Step, monitor: &Monitor<'_>) -> io::Result<()> {
     match step {
         Step::UnshareCgroup => Ok(nix::sched::unshare(
             nix::sched::CloneFlags::CLONE_NEWCGROUP,
         )?),
         Step::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
         Step::Domainname(name) => sys::set_domain_name(name),
+        Step::Await => match monitor.wait()? {
+            Some(network) => {
+                let kind = nix::sched::CloneFlags::CLONE_NEWNET;
+                Ok(nix::sched::setns(network, kind)?)
+            }
+            None => Ok(()),
+        },
         Step::Loopback => sys::interface_up(c"lo"),
         Step::Propagation(flags) | Step::RootPropagation(flags) => mount::propagation(*flags),
         Step::Root(root) => {
@@ -100,7 +101,7 @@ fn one(
         Step::Terminal { size } => {
             let pair = terminal::open(state.root()?, *size)?;
             terminal::console(state.root()?, pair.slave.as_fd())?;
-            hand_over(pair.master)?;
+            monitor.hand_over(&pair.master)?;
             state.terminal = Some(pair.slave);
             Ok(())
         }

@@ -114,7 +114,6 @@ fn the_whole_story_in_order() {
             "make the cgroup namespace",
             "set the host name to \"h\"",
             "set the domain name to \"d\"",
-            "bring the loopback interface up",
             "detach the mount namespace from the host's",
             "mount the root file system (overlay of 2 layers)",
             "mount proc on /proc",
@@ -122,6 +121,8 @@ fn the_whole_story_in_order() {
             "devices",
             "mount devpts on /dev/pts",
             "mount the cgroup on /sys/fs/cgroup",
+            "wait for the monitor",
+            "bring the loopback interface up",
             "bind /d on /data",
             "change the root directory",
             "open the terminal",
@@ -133,6 +134,37 @@ fn the_whole_story_in_order() {
             "set the propagation of the root",
         ]
     );
+}
+
+#[test]
+fn the_monitor_is_awaited_before_what_it_makes_is_shown() {
+    let sysfs = || mount("/sys", "sysfs", "sysfs", &[]);
+    let tmpfs = || mount("/t", "tmpfs", "tmpfs", &[]);
+    let bind = || mount("/b", "bind", "/h", &["bind"]);
+    let wait = "wait for the monitor";
+    for (mounts, before, after) in [
+        (
+            vec![tmpfs(), sysfs(), bind()],
+            "mount tmpfs on /t",
+            "mount sysfs on /sys",
+        ),
+        (
+            vec![tmpfs(), bind(), sysfs()],
+            "mount tmpfs on /t",
+            "bind /h on /b",
+        ),
+        (
+            vec![tmpfs()],
+            "mount tmpfs on /t",
+            "change the root directory",
+        ),
+    ] {
+        let mut steps = story(&lowered(&spec(mounts, |_| {})));
+        steps.retain(|s| s != "devices");
+        let at = |name: &str| steps.iter().position(|s| s == name).unwrap();
+        assert_eq!((at(before) + 1, at(after) - 1), (at(wait), at(wait)));
+        assert_eq!(steps.iter().filter(|s| *s == wait).count(), 1);
+    }
 }
 
 #[test]
