@@ -254,7 +254,7 @@ impl Engine {
             let code = state.exit.as_ref().map_or(0, |exit| exit.code);
             let was_up = !state.started.is_empty() && !state.status.is_live();
             if was_up && restart::after_boot(record.request.restart, code, state.stopped) {
-                let result = run::start_again(self, &record.id).await;
+                let result = run::start_again(self, &record.id, None).await.map(drop);
                 started.push((record.id, result));
             }
         }

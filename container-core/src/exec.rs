@@ -210,6 +210,15 @@ impl Exec {
         self.terminal.take()
     }
 
+    /// Lets it live on when this handle, and this process, are gone. What it shows on a terminal
+    /// is then seen by nobody.
+    ///
+    /// # Errors
+    /// The monitor is gone.
+    pub async fn detach(self) -> Result<()> {
+        self.link.detach().await
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

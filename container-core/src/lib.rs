@@ -2,6 +2,7 @@
 // In tests an unwrap is an assertion.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attach;
 pub mod blocking;
 mod capture;
 pub mod cgroup;
@@ -17,6 +18,7 @@ mod log;
 mod machine;
 mod monitor;
 mod name;
+mod outbox;
 pub mod plan;
 mod reap;
 pub mod request;
@@ -33,6 +35,7 @@ mod wire;
 
 pub use container_image as image;
 
+pub use attach::{Attach, Attached};
 pub use container::{Container, ContainerBuilder, ExitStatus, Output};
 pub use engine::{Engine, EngineBuilder, Pull};
 pub use error::{CommandProblem, Error, Result};

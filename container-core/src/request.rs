@@ -89,6 +89,10 @@ pub struct Request {
     pub annotations: BTreeMap<String, String>,
     /// Run a small init as PID 1 that forwards signals and reaps orphans.
     pub init: bool,
+    /// Keep the process's standard input open, for those who attach.
+    pub open_stdin: bool,
+    /// End it when the input of the first who attaches ends.
+    pub stdin_once: bool,
     /// Give the process a terminal.
     pub tty: bool,
     /// Size of that terminal at the start: rows, columns.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use container_image::store::Lease;
 
+use crate::attach::{Attach, Attached, Pending};
 use crate::cgroup::CgroupPath;
 use crate::container::Container;
 use crate::engine::{Base, Engine};
@@ -21,7 +22,7 @@ use crate::plan::{self, User};
 use crate::request::{Limits, MountSource, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
-use crate::stdio::{self, Stdio, Streams};
+use crate::stdio::{self, Prepared, Stdio, Streams};
 
 /// Starts a new container of a request on an image.
 pub(crate) async fn start(
@@ -29,12 +30,22 @@ pub(crate) async fn start(
     base: &Base,
     request: Request,
     streams: Streams,
+    attach: Option<Attach>,
 ) -> Result<Container> {
     check(&request)?;
+    let mut ends = Ends::new(&request, streams, attach)?;
     let company = machine::company(engine, &request)?;
     let monitor = engine.monitor(company)?;
     let record = record(base, request)?;
-    launch(engine, base, (monitor, company), Act::Run, record, streams).await
+    launch(
+        engine,
+        base,
+        (monitor, company),
+        Act::Run,
+        record,
+        &mut ends,
+    )
+    .await
 }
 
 /// Makes a container without starting it.
@@ -54,12 +65,23 @@ pub(crate) async fn create(engine: &Engine, base: &Base, request: Request) -> Re
     })
 }
 
-/// Starts a container that was made, or has ended. One that runs is left alone.
-pub(crate) async fn start_again(engine: &Engine, id: &str) -> Result<()> {
+/// Starts a container that was made, or has ended, and attaches. One that runs is left alone.
+pub(crate) async fn start_again(
+    engine: &Engine,
+    id: &str,
+    attach: Option<Attach>,
+) -> Result<Option<Attached>> {
+    let mut attach = attach;
+    let mut ends = None;
     loop {
         let Inspect { record, state } = state::inspect(engine, id)?;
         match state.status {
-            Status::Running | Status::Restarting => return Ok(()),
+            Status::Running | Status::Restarting => {
+                return match attach.take() {
+                    Some(attach) => client::attach(engine, id, attach).await.map(Some),
+                    None => Ok(None),
+                };
+            }
             Status::Paused => {
                 return Err(Error::Paused {
                     id: id.to_owned(),
@@ -71,10 +93,20 @@ pub(crate) async fn start_again(engine: &Engine, id: &str) -> Result<()> {
         let base = base(engine, &record)?;
         let company = machine::company(engine, &record.request)?;
         let monitor = engine.monitor(company)?;
-        let streams = Streams::default().or(Stdio::Null, Stdio::Log);
+        let ends = match &mut ends {
+            Some(ends) => ends,
+            none => none.insert(Ends::new(
+                &record.request,
+                Streams::default(),
+                attach.take(),
+            )?),
+        };
         let monitor = (monitor, company);
-        match launch(engine, &base, monitor, Act::Start, record, streams).await {
-            Ok(mut container) => return container.detach().await,
+        match launch(engine, &base, monitor, Act::Start, record, ends).await {
+            Ok(mut container) => {
+                container.detach().await?;
+                return Ok(container.attached);
+            }
             // Somebody holds it: its last monitor, which is about to go, or the next one.
             Err(Error::Busy { .. }) => drop(state::claim_soon(engine, id).await),
             Err(e) => return Err(e),
@@ -234,6 +266,7 @@ fn job(
         hierarchy: facts.hierarchy,
         swap_implied: request.limits.memory_swap.is_none(),
         streams: Default::default(),
+        attach: None,
         stop_signal: stop_signal(request, config)?,
         stop_timeout: request.stop_timeout.unwrap_or(10),
         check,
@@ -276,16 +309,20 @@ async fn launch(
     (monitor, company): (client::Idle, Company),
     act: Act,
     record: Record,
-    streams: Streams,
+    ends: &mut Ends,
 ) -> Result<Container> {
     let (mut job, lease, warnings) = job(engine, base, company, act, record)?;
-    let mut prepared = stdio::prepare(streams)?;
+    let Ends { prepared, pending } = ends;
     job.streams = prepared.streams;
+    job.attach = pending.as_ref().map(|pending| pending.attach);
     let mut fds: Vec<_> = prepared.passed.iter().map(AsFd::as_fd).collect();
     fds.extend(lease.iter().map(AsFd::as_fd));
+    fds.extend(pending.iter().flat_map(Pending::descriptors));
     let (mut link, pid, terminal) = client::launch(monitor, &job, &fds).await?;
     prepared.passed.clear();
     link.set_pumps(prepared.start_pumps()?);
+    let pending = pending.take();
+    let attached = pending.map(|pending| pending.begin(&job.record.id));
     Ok(Container {
         id: job.record.id,
         name: job.record.name,
@@ -294,11 +331,38 @@ async fn launch(
         engine: engine.clone(),
         link: Some(link),
         pumps: None,
-        stdin: prepared.stdin,
-        stdout: prepared.stdout,
-        stderr: prepared.stderr,
+        stdin: prepared.stdin.take(),
+        stdout: prepared.stdout.take(),
+        stderr: prepared.stderr.take(),
         terminal,
+        attached: attached.transpose()?,
     })
+}
+
+/// This side of a container's streams.
+struct Ends {
+    prepared: Prepared,
+    /// Who is attached from the beginning.
+    pending: Option<Pending>,
+}
+
+impl Ends {
+    fn new(request: &Request, streams: Streams, attach: Option<Attach>) -> Result<Self> {
+        let stdin = if request.open_stdin {
+            Stdio::Log
+        } else {
+            Stdio::Null
+        };
+        let mut streams = streams.or(stdin, Stdio::Log);
+        if request.tty && !matches!(streams.stdout, Some(Stdio::Log)) {
+            // Then its terminal is handed out, and is all there is.
+            streams = Streams::default();
+        }
+        Ok(Self {
+            prepared: stdio::prepare(streams)?,
+            pending: attach.map(Pending::new).transpose()?,
+        })
+    }
 }
 
 type Snapshot = (Rootfs, Vec<Entry>, Option<Lease>);

@@ -83,18 +83,20 @@ impl Channel {
             && fds[0].revents().contains(PollFlags::HUP)
     }
 
-    /// True when the other end is closed.
-    pub(crate) fn is_closed(&self) -> bool {
+    /// True when there is something to receive, or the other end is closed.
+    pub(crate) fn is_readable(&self) -> bool {
         let mut fds = [rustix::event::PollFd::new(
             &self.0,
             rustix::event::PollFlags::IN,
         )];
         let now = rustix::event::Timespec::default();
-        match rustix::event::poll(&mut fds, Some(&now)) {
-            Ok(0) | Err(_) => false,
-            // Nothing is ever sent by those who wait, so what can be read is the end.
-            Ok(_) => !matches!(receive_some(self.0.as_fd(), &mut [0; 64]), Ok((1.., _))),
-        }
+        rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// True when the other end is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        // Nothing is ever sent by those who wait, so what can be read is the end.
+        self.is_readable() && !matches!(receive_some(self.0.as_fd(), &mut [0; 64]), Ok((1.., _)))
     }
 }
 

@@ -323,6 +323,7 @@ async fn terminals() {
             "tty; stty size; test -t 0 && read x && echo got $x",
         ])
         .tty(true)
+        .stdout(Stdio::Piped)
         .start()
         .await
         .unwrap();

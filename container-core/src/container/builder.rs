@@ -8,6 +8,7 @@ use container_image::Platform;
 
 use super::{Container, ExitStatus, Output};
 use crate::Result;
+use crate::attach::Attach;
 use crate::capture::Capture;
 use crate::engine::{Engine, Pull};
 use crate::request::{
@@ -29,6 +30,7 @@ pub struct ContainerBuilder {
     pull: Pull,
     streams: Streams,
     capture: Capture,
+    attach: Option<Attach>,
 }
 
 impl ContainerBuilder {
@@ -45,6 +47,7 @@ impl ContainerBuilder {
             pull: Pull::default(),
             streams: Streams::default(),
             capture: Capture::default(),
+            attach: None,
         }
     }
 
@@ -284,7 +287,24 @@ impl ContainerBuilder {
         self
     }
 
-    /// Gives the process a terminal; its other end is [`Container::take_terminal`].
+    /// Keeps standard input open for those who [attach](Container::attach); with `once` it ends
+    /// when the input of the first of them does.
+    pub fn open_stdin(mut self, once: bool) -> Self {
+        (self.request.open_stdin, self.request.stdin_once) = (true, once);
+        self
+    }
+
+    /// Connects these streams with the container's from the first byte on: see
+    /// [`Container::take_attached`].
+    pub fn attach(mut self, attach: Attach) -> Self {
+        self.attach = Some(attach);
+        self
+    }
+
+    /// Gives the process a terminal. What is shown there is logged, and
+    /// [attached](Container::attach) to; unless standard output is something else than
+    /// [`Stdio::Log`]: then its other end is [`Container::take_terminal`], and nothing else of
+    /// the streams matters.
     pub fn tty(mut self, yes: bool) -> Self {
         self.request.tty = yes;
         self
@@ -376,12 +396,18 @@ impl ContainerBuilder {
     /// ([`Error::command`](crate::Error::command) tells).
     pub async fn start(self) -> Result<Container> {
         self.capture.none()?;
-        let streams = self.streams.or(Stdio::Null, Stdio::Log);
         let image = self
             .engine
             .image_for_run(&self.request.image, self.platform, self.pull)
             .await?;
-        crate::run::start(&self.engine, &image, self.request, streams).await
+        crate::run::start(
+            &self.engine,
+            &image,
+            self.request,
+            self.streams,
+            self.attach,
+        )
+        .await
     }
 
     /// Runs the container with the caller's standard streams and waits for its end.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use crate::attach::{Attach, Attached};
 use crate::cgroup::{self, Cgroup, CgroupPath, Stats};
 use crate::engine::Engine;
 use crate::events::Journal;
@@ -81,6 +82,7 @@ pub struct Container {
     pub(crate) stdout: Option<OwnedFd>,
     pub(crate) stderr: Option<OwnedFd>,
     pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) attached: Option<Attached>,
 }
 
 impl Container {
@@ -98,6 +100,7 @@ impl Container {
             stdout: None,
             stderr: None,
             terminal: None,
+            attached: None,
         }
     }
 
@@ -137,7 +140,13 @@ impl Container {
         self.stderr.take()
     }
 
-    /// The master side of the container's terminal, when it was given one.
+    /// The connection that [`ContainerBuilder::attach`] made.
+    pub fn take_attached(&mut self) -> Option<Attached> {
+        self.attached.take()
+    }
+
+    /// The master side of the container's terminal, when it was given one and its output is not
+    /// logged.
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
         self.terminal.take()
     }
@@ -148,7 +157,37 @@ impl Container {
     /// # Errors
     /// As [`ContainerBuilder::start`]; [`Error::Paused`] for one that is paused.
     pub async fn start(&self) -> Result<()> {
-        crate::run::start_again(&self.engine, &self.id).await
+        let started = crate::run::start_again(&self.engine, &self.id, None);
+        started.await.map(drop)
+    }
+
+    /// As [`start`](Self::start), connected with its streams from the first byte on. With those
+    /// of one that runs, from now on.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_attached(&self, attach: Attach) -> Result<Attached> {
+        let started = crate::run::start_again(&self.engine, &self.id, Some(attach));
+        let gone = || Error::NotRunning {
+            id: self.id.clone(),
+        };
+        started.await?.ok_or_else(gone)
+    }
+
+    /// Connects with the streams of a container that runs.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub async fn attach(&self, attach: Attach) -> Result<Attached> {
+        client::attach(&self.engine, &self.id, attach).await
+    }
+
+    /// Sets the size of its terminal.
+    ///
+    /// # Errors
+    /// It is not running, or has no terminal that is logged.
+    pub async fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        client::resize(&self.engine, &self.id, rows, columns).await
     }
 
     /// Waits for the end of the first process, and for the removal of a container that goes with

@@ -21,6 +21,7 @@ use super::LogStream;
 use super::config::Settings;
 use super::piece::Stamp;
 use super::writer::Writer;
+use crate::outbox::Outbox;
 use crate::runtime::{self, sys};
 
 const HEAD: usize = 20;
@@ -32,9 +33,7 @@ pub(super) struct Behind {
     dir: PathBuf,
     /// Bytes that may wait.
     most: usize,
-    queue: Vec<u8>,
-    /// How much of the queue is gone.
-    sent: usize,
+    outbox: Outbox,
     process: Option<Process>,
 }
 
@@ -53,8 +52,7 @@ impl Behind {
             },
             dir: dir.to_owned(),
             most: settings.non_blocking.unwrap_or(0),
-            queue: Vec::new(),
-            sent: 0,
+            outbox: Outbox::default(),
             process: None,
         }
     }
@@ -67,7 +65,7 @@ impl Behind {
             };
             self.process = Some(process);
         }
-        if self.queue.len() - self.sent + bytes.len() <= self.most {
+        if self.outbox.len() + bytes.len() <= self.most {
             let Ok(length) = u32::try_from(bytes.len()) else {
                 return;
             };
@@ -75,43 +73,31 @@ impl Behind {
                 LogStream::Stdout => 1,
                 LogStream::Stderr => 2,
             };
-            self.queue.extend_from_slice(&stream.to_le_bytes());
-            self.queue.extend_from_slice(&length.to_le_bytes());
-            self.queue.extend_from_slice(&now.seconds.to_le_bytes());
-            self.queue.extend_from_slice(&now.nanoseconds.to_le_bytes());
-            self.queue.extend_from_slice(bytes);
+            self.outbox.push(&stream.to_le_bytes());
+            self.outbox.push(&length.to_le_bytes());
+            self.outbox.push(&now.seconds.to_le_bytes());
+            self.outbox.push(&now.nanoseconds.to_le_bytes());
+            self.outbox.push(bytes);
         }
         self.turn();
     }
 
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        let waits = self.sent < self.queue.len();
-        self.process
-            .as_ref()
-            .filter(|_| waits)
-            .map(|p| p.pipe.as_fd())
+        let process = self.process.as_ref().filter(|_| !self.outbox.is_empty());
+        process.map(|process| process.pipe.as_fd())
     }
 
     /// Hands over what the pipe takes.
     pub(super) fn turn(&mut self) {
         let Some(process) = &self.process else { return };
-        while self.sent < self.queue.len() {
-            match rustix::io::write(&process.pipe, &self.queue[self.sent..]) {
-                Ok(n) => self.sent += n,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    // Moved seldom, and no more than is left.
-                    if self.sent > self.queue.len() / 2 {
-                        self.queue.drain(..self.sent);
-                        self.sent = 0;
-                    }
-                    return;
-                }
-                Err(_) => break,
-            }
+        let pipe = &process.pipe;
+        let sent = self
+            .outbox
+            .hand_over(|bytes| rustix::io::write(pipe, bytes));
+        if sent.is_err() {
+            // It was killed: the next record starts another.
+            self.end();
         }
-        self.queue.clear();
-        self.sent = 0;
     }
 
     /// Waits until all is written.
@@ -124,12 +110,15 @@ impl Behind {
             }
             self.turn();
         }
+        self.end();
+    }
+
+    fn end(&mut self) {
         if let Some(Process { pipe, pid }) = self.process.take() {
             drop(pipe);
             runtime::wait(pid);
         }
-        self.queue = Vec::new();
-        self.sent = 0;
+        self.outbox = Outbox::default();
     }
 }
 

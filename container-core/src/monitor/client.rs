@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::connection::Connection;
 use super::job::{Failure, Job, News, Request, Word};
 use super::spawn::Launcher;
+use crate::attach::{Attach, Attached};
 use crate::container::ExitStatus;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -158,6 +159,17 @@ pub(crate) struct ExecLink {
 }
 
 impl ExecLink {
+    /// Lets the process go on alone.
+    pub(crate) async fn detach(&self) -> Result<()> {
+        self.connection.send(&Word::Detach)?;
+        // The latter when it has just ended by itself.
+        while !matches!(
+            self.connection.receive().await?.0,
+            News::Done | News::Exited(_)
+        ) {}
+        Ok(())
+    }
+
     pub(crate) async fn wait(&self) -> Result<ExitStatus> {
         let exit = self.exit.get_or_try_init(|| async {
             let status = self.connection.exited().await;
@@ -268,6 +280,24 @@ pub(crate) async fn stop(
 pub(crate) async fn remove(engine: &Engine, id: &str) -> Result<ExitStatus> {
     let connection = ask(engine, id, &Request::Remove).await?;
     or_not_running(connection.exited().await)
+}
+
+/// Connects with the streams of a container that runs.
+pub(crate) async fn attach(engine: &Engine, id: &str, attach: Attach) -> Result<Attached> {
+    let (mut prepared, attach) = attach.prepare()?;
+    let channel = connect(engine, id)?;
+    let fds: Vec<_> = prepared.passed.iter().map(AsFd::as_fd).collect();
+    channel
+        .send(&Request::Attach(attach), &fds)
+        .map_err(|_| Error::NotRunning { id: id.to_owned() })?;
+    prepared.passed.clear();
+    let connection = Connection::new(id, channel);
+    or_not_running(connection.started().await)?;
+    Attached::new(connection, prepared)
+}
+
+pub(crate) async fn resize(engine: &Engine, id: &str, rows: u16, columns: u16) -> Result<()> {
+    request(engine, id, &Request::Resize { rows, columns }).await
 }
 
 pub(crate) async fn exec(

@@ -20,7 +20,7 @@ use crate::wire::{self, Channel, Inbox};
 /// runtime: a handle that was made in one may be waited for in another, when the first is gone
 /// too (tests that share a container have a runtime each).
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     id: String,
     socket: std::sync::Mutex<Socket>,
     inbox: Mutex<Inbox>,
@@ -34,7 +34,7 @@ struct Socket {
 }
 
 impl Connection {
-    pub(super) fn new(id: &str, channel: Channel) -> Self {
+    pub(crate) fn new(id: &str, channel: Channel) -> Self {
         let socket = Socket {
             new: Some(channel.into_stream()),
             registered: None,
@@ -110,7 +110,7 @@ impl Connection {
     }
 
     /// Receives until the end of a process is told.
-    pub(super) async fn exited(&self) -> Result<ExitStatus> {
+    pub(crate) async fn exited(&self) -> Result<ExitStatus> {
         loop {
             match self.receive().await? {
                 (News::Exited(status), _) => return Ok(status),

@@ -18,7 +18,8 @@ use crate::state::{Change, Record};
 use crate::stdio::Stream;
 
 /// The finished work: a monitor needs nothing else. Descriptors beside it: those of the streams,
-/// in order, then the image's lease if there is one.
+/// in order, then the image's lease if there is one, then a connection for whoever is attached
+/// and the descriptors of his streams.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) act: Act,
@@ -37,6 +38,8 @@ pub(crate) struct Job {
     /// The limit of swap was not asked for but follows from that of memory.
     pub(crate) swap_implied: bool,
     pub(crate) streams: [Stream; 3],
+    /// Somebody is attached from the beginning.
+    pub(crate) attach: Option<Attach>,
     pub(crate) stop_signal: i32,
     /// Seconds.
     pub(crate) stop_timeout: u64,
@@ -44,6 +47,25 @@ pub(crate) struct Job {
     /// What a privileged further process gets: the capabilities of this machine's root.
     pub(crate) capabilities: u64,
     pub(crate) log: log::Settings,
+}
+
+/// The streams that somebody attaches to. His descriptors come beside, in order: pipes or sockets
+/// that nobody else uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attach {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    /// One descriptor is for both outputs.
+    pub(crate) merged: bool,
+}
+
+impl Attach {
+    /// How many descriptors come beside.
+    pub(crate) fn descriptors(self) -> usize {
+        let outputs = usize::from(self.stdout) + usize::from(self.stderr);
+        usize::from(self.stdin) + outputs.min(if self.merged { 1 } else { 2 })
+    }
 }
 
 /// What to do with a container.
@@ -175,6 +197,10 @@ pub(crate) enum Request {
     Change(Box<Change>),
     /// Do something small inside. What comes of it comes beside the answer.
     Errand(Errand),
+    /// Connect these streams with the container's, until its end or that of the connection.
+    Attach(Attach),
+    /// Set the size of its terminal.
+    Resize { rows: u16, columns: u16 },
     /// Start a further process. Descriptors of its streams come beside.
     Exec {
         request: ExecRequest,

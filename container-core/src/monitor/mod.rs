@@ -12,12 +12,13 @@
 //! `supervise`, `serve`, `probe` and `errands` are the monitor's.
 
 pub(crate) mod client;
-mod connection;
+pub(crate) mod connection;
 mod entry;
 mod errands;
 mod files;
+mod hub;
+
 pub(crate) mod job;
-mod logging;
 mod probe;
 mod serve;
 pub(crate) mod spawn;

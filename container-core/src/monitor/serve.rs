@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::job::{Failure, News, Request};
+use rustix::io::Errno;
+
+use super::job::{Attach, Failure, News, Request, Word};
 use super::supervise::{Phase, Supervisor};
 use crate::container::ExitStatus;
 use crate::runtime::{self, Fault, Launched, Stdio};
@@ -19,12 +21,17 @@ pub(super) struct Session {
     args: String,
     /// Who waits for its end and whom it ends with.
     client: Option<Channel>,
+    /// The master of its terminal: kept, so that it does not hang up when the client detaches,
+    /// and read when he has.
+    terminal: Option<OwnedFd>,
 }
 
 impl Session {
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let terminal = self.terminal.as_ref().filter(|_| self.client.is_none());
         let client = self.client.iter().map(AsFd::as_fd);
-        std::iter::once(self.process.pidfd.as_fd()).chain(client)
+        let others = client.chain(terminal.map(AsFd::as_fd));
+        std::iter::once(self.process.pidfd.as_fd()).chain(others)
     }
 
     /// Looks whether the process or the client has gone; how the process ended, if it has.
@@ -32,11 +39,35 @@ impl Session {
         if let Some(status) = runtime::try_wait(self.process.pid) {
             return Some(status);
         }
-        if self.client.as_ref().is_some_and(Channel::is_closed) {
-            self.client = None;
-            _ = runtime::signal(&self.process.pidfd, libc::SIGKILL);
+        match &self.client {
+            None => self.read_away(),
+            Some(client) if client.is_readable() => {
+                match client.receive::<Word>() {
+                    Ok(Some((Word::Detach, _))) => _ = client.send(&News::Done, &[]),
+                    Ok(None) | Err(_) => {
+                        _ = runtime::signal(&self.process.pidfd, libc::SIGKILL);
+                    }
+                }
+                self.client = None;
+            }
+            Some(_) => {}
         }
         None
+    }
+
+    /// Nobody sees what it shows any more, but it may go on showing it.
+    fn read_away(&mut self) {
+        let Some(terminal) = &self.terminal else {
+            return;
+        };
+        let mut buffer = [0; 4096];
+        let read = rustix::io::ioctl_fionbio(terminal, true)
+            .and_then(|()| rustix::io::read(terminal, &mut buffer));
+        match read {
+            Ok(1..) | Err(Errno::AGAIN | Errno::INTR) => {}
+            // Nobody has the other side open.
+            Ok(0) | Err(_) => self.terminal = None,
+        }
     }
 
     /// The container has ended, and with it this process.
@@ -107,6 +138,11 @@ impl Supervisor {
                 }
                 return;
             }
+            Request::Attach(attach) => return self.attach(client, attach, fds),
+            Request::Resize { rows, columns } => self
+                .hub
+                .resize(rows, columns)
+                .map_err(|e| Fault::setup("set the terminal's size", &e).into()),
             Request::Exec { request, streams } => return self.exec(client, &request, streams, fds),
             Request::Errand(errand) => return self.errand(&client, &errand),
             Request::Kill { signal } => self.send_signal(signal),
@@ -115,6 +151,18 @@ impl Supervisor {
         };
         let news = done.map_or_else(News::Failed, |()| News::Done);
         _ = client.send(&news, &[]);
+    }
+
+    fn attach(&mut self, client: Channel, attach: Attach, fds: Vec<OwnedFd>) {
+        let Phase::Running(run) = &self.phase else {
+            _ = client.send(&News::Failed(Failure::NotRunning), &[]);
+            return;
+        };
+        let pid = u32::try_from(run.first.pid).unwrap_or(0);
+        if client.send(&News::Started { pid }, &[]).is_ok() {
+            self.hub.attach(client, attach, fds);
+            self.files.tell("attach", &[]);
+        }
     }
 
     fn send_signal(&mut self, signal: i32) -> Result<(), Failure> {
@@ -198,12 +246,14 @@ impl Supervisor {
                 let pid = u32::try_from(process.pid).unwrap_or(0);
                 _ = client.send(&News::Started { pid }, &fds);
                 let args = request.args.join(" ");
+                drop(fds);
                 self.files.tell(&format!("exec_create: {args}"), &[]);
                 self.files.tell(&format!("exec_start: {args}"), &[]);
                 self.sessions.push(Session {
                     process,
                     args,
                     client: (!request.detach).then_some(client),
+                    terminal,
                 });
             }
             Err(failure) => _ = client.send(&News::Failed(failure), &[]),

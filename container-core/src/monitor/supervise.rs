@@ -1,7 +1,8 @@
 //! A container's life, from its monitor's side. Read [`run`] from top to bottom.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -10,8 +11,8 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::errands::Envoy;
 use super::files::Files;
+use super::hub::Hub;
 use super::job::{Act, Failure, Job, News, Word};
-use super::logging::Logging;
 use super::probe::Probes;
 use super::serve::{Session, Waiter};
 use crate::cgroup::{self, Cgroup, CgroupError, Hierarchy, Join};
@@ -88,7 +89,7 @@ pub(super) struct Supervisor {
     pub(super) deadline: Option<Instant>,
     pub(super) listener: UnixListener,
     pub(super) files: Files,
-    logging: Logging,
+    pub(super) hub: Hub,
     signals: SignalFd,
     owner: Option<Channel>,
     /// The caller's streams, as long as there may be a further run; then the image's lease.
@@ -99,7 +100,11 @@ impl Supervisor {
     fn start(mut job: Job, mut files: Files, mut fds: Vec<OwnedFd>) -> Result<Self, Failure> {
         let writer =
             Writer::open(&job.log, files.dir()).map_err(|e| Failure::Log(e.to_string()))?;
-        let mut logging = Logging::new(writer);
+        let mut hub = Hub::new(writer);
+        let attach = job.attach.map(|attach| {
+            let first = fds.len().saturating_sub(1 + attach.descriptors());
+            (attach, fds.split_off(first).into_iter())
+        });
         let signals = block_signals().map_err(|e| Fault::setup("block signals", &e.into()))?;
         let etc = std::mem::take(&mut job.etc);
         // What is kept has a past.
@@ -107,7 +112,7 @@ impl Supervisor {
             Act::Start => files.last_state(),
             _ => State::default(),
         };
-        let launched = launch(&mut job, &files, &mut logging, &mut fds, || {
+        let launched = launch(&mut job, &files, &mut hub, &mut fds, || {
             files.furnish(&etc)?;
             files.listen()
         });
@@ -128,6 +133,12 @@ impl Supervisor {
                 return Err(failure);
             }
         };
+        if let Some((attach, mut given)) = attach
+            && let Some(connection) = given.next()
+        {
+            let channel = Channel::new(UnixStream::from(connection));
+            hub.attach(channel, attach, given.collect());
+        }
         let mut supervisor = Self {
             phase: Phase::running(first, Duration::ZERO),
             probes: None,
@@ -141,7 +152,7 @@ impl Supervisor {
             deadline: None,
             listener,
             files,
-            logging,
+            hub,
             signals,
             owner: None,
             fds,
@@ -188,7 +199,9 @@ impl Supervisor {
         // this process ever uses; the kernel may have that back.
         let mut trim = Some(Instant::now() + Duration::from_millis(100));
         while self.turn(trim) {
-            if trim.is_some_and(|at| at <= Instant::now()) {
+            if self.hub.has_worked() {
+                trim = Some(Instant::now() + Duration::from_secs(1));
+            } else if trim.is_some_and(|at| at <= Instant::now()) {
                 runtime::sys::trim_memory();
                 trim = None;
             }
@@ -218,6 +231,7 @@ impl Supervisor {
             signal: None,
             oom_killed: false,
         });
+        self.hub.tell(&exit);
         for waiter in self.waiters {
             waiter.tell(&exit);
         }
@@ -239,13 +253,15 @@ impl Supervisor {
         let fixed = fds.len();
         fds.extend(self.owner.iter().map(|c| PollFd::new(c, PollFlags::IN)));
         let owner = self.owner.is_some();
-        let streams = self.logging.descriptors();
-        fds.extend(streams.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         let others = self.sessions.iter().flat_map(Session::descriptors);
         let others = others.chain(self.waiters.iter().map(AsFd::as_fd));
         let others = others.chain(self.envoys.iter().map(AsFd::as_fd));
         let others = others.chain(self.probes.iter().flat_map(Probes::descriptors));
         fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let streams = fds.len();
+        let waits = self.hub.waits();
+        let polled = waits.iter().map(|(_, fd, flags)| (*fd, *flags));
+        fds.extend(polled.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         let until = [self.deadline, until, self.wake_up()];
         let timeout = until.into_iter().flatten().min().map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -255,8 +271,10 @@ impl Supervisor {
             return true;
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
-        self.logging.pump();
+        let happened = waits.iter().zip(&fds[streams..]);
+        let happened: Vec<_> = happened.map(|(wait, fd)| (wait.0, fd.revents())).collect();
+        drop((fds, waits));
+        self.hub.turn(happened);
         match &self.phase {
             Phase::Running(_) if ready[2] => return self.ended(),
             Phase::Waiting { until, waited } if *until <= Instant::now() => {
@@ -360,7 +378,7 @@ impl Supervisor {
                 _ = group.kill_all();
             }
         }
-        self.logging.finish();
+        self.hub.finish();
         self.deadline = None;
         self.probes = None;
         self.turn_sessions(true);
@@ -404,6 +422,7 @@ impl Supervisor {
             self.waiters = rest;
             let told: Vec<Waiter> = told;
             told.into_iter().for_each(|waiter| waiter.tell(exit));
+            self.hub.tell(exit);
         }
     }
 
@@ -413,8 +432,8 @@ impl Supervisor {
         if let Some(group) = self.group.take() {
             _ = group.remove();
         }
-        let (files, logging) = (&self.files, &mut self.logging);
-        match launch(&mut self.job, files, logging, &mut self.fds, || Ok(())) {
+        let (files, hub) = (&self.files, &mut self.hub);
+        match launch(&mut self.job, files, hub, &mut self.fds, || Ok(())) {
             Ok((first, group, ())) => {
                 self.group = group;
                 self.phase = Phase::running(first, waited);
@@ -451,7 +470,7 @@ type Group = Option<Box<dyn Cgroup>>;
 fn launch<T>(
     job: &mut Job,
     files: &Files,
-    logging: &mut Logging,
+    hub: &mut Hub,
     fds: &mut Vec<OwnedFd>,
     meanwhile: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<(Launched, Group, T), Failure> {
@@ -479,15 +498,16 @@ fn launch<T>(
         }
     }
     .into_iter();
+    let request = &files.record().request;
+    let fault = |e: io::Error| Fault::setup("connect the standard streams", &e);
     let mut stream = |number: usize, logged| -> Result<Stdio, Failure> {
         Ok(match (kinds[number], logged) {
-            (Stream::Null, _) | (Stream::Log, None) => Stdio::Null,
+            (Stream::Null, _) => Stdio::Null,
             (Stream::Fd, _) => given.next().map_or(Stdio::Null, Stdio::Fd),
-            (Stream::Log, Some(stream)) => Stdio::Fd(
-                logging
-                    .add(stream)
-                    .map_err(|e| Fault::setup("open the log", &e))?,
-            ),
+            // All three lead to the terminal.
+            (Stream::Log, _) if request.tty => Stdio::Null,
+            (Stream::Log, None) => Stdio::Fd(hub.input(request.stdin_once).map_err(fault)?),
+            (Stream::Log, Some(stream)) => Stdio::Fd(hub.output(stream).map_err(fault)?),
         })
     };
     let streams = [
@@ -495,7 +515,12 @@ fn launch<T>(
         stream(1, Some(LogStream::Stdout))?,
         stream(2, Some(LogStream::Stderr))?,
     ];
-    let (first, made) = runtime::launch(&job.plan, &join, &streams, meanwhile)?;
+    let (mut first, made) = runtime::launch(&job.plan, &join, &streams, meanwhile)?;
+    if kinds[1] == Stream::Log
+        && let Some(master) = first.terminal.take()
+    {
+        hub.terminal(master, request.open_stdin).map_err(fault)?;
+    }
     Ok((first, group, made))
 }
 
@@ -550,5 +575,8 @@ fn show_own_groups(job: &mut Job, join: &Join) {
 fn block_signals() -> nix::Result<SignalFd> {
     let set = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    // Whoever is attached and stops reading is told by the write itself.
+    let broken = SigSet::from_iter([Signal::SIGPIPE]);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&broken), None)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }

@@ -19,7 +19,7 @@ mod process;
 mod resolve;
 mod steps;
 pub(crate) mod sys;
-mod terminal;
+pub(crate) mod terminal;
 mod user;
 pub(crate) mod userns;
 
