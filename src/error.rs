@@ -12,7 +12,9 @@ use container_core::image::store::StoreError;
 
 use crate::cli::verbs::Verb;
 use crate::cli::{NAME, pflag};
-use crate::flags::{env, filter, label, namespace, security};
+use crate::flags::{
+    container_filter, env, filter, health, label, namespace, port, restart, security,
+};
 use crate::print::template::TemplateError;
 
 /// Why a command line was not done.
@@ -98,8 +100,12 @@ pub(crate) enum Error {
     )]
     CidFile(PathBuf),
 
-    #[error(transparent)]
+    #[error("template parsing error: {0}")]
     Template(#[from] TemplateError),
+    #[error("template parsing error: {0}")]
+    ObjectTemplate(TemplateError),
+    #[error("{}", ps_template(.0))]
+    PsTemplate(TemplateError),
     #[error("{action} {}: {}", path.display(), reason(source))]
     File {
         action: &'static str,
@@ -128,8 +134,39 @@ pub(crate) enum Error {
     Filter(#[from] filter::FilterError),
     #[error("image prune has been cancelled")]
     Cancelled,
-    #[error("{0:?} is not a valid value for --type (use image)")]
+    #[error("unknown type: {0:?}: must be one of \"container\", \"image\"")]
     ObjectKind(String),
+    #[error("No such object: {0}")]
+    NoSuchObject(String),
+    #[error("No public port '{port}' published for {container}")]
+    NotPublished { port: String, container: String },
+    #[error("Cannot kill container: {container}: {source}")]
+    Kill {
+        container: String,
+        source: container_core::Error,
+    },
+    #[error("Invalid signal: {0}")]
+    Signal(String),
+    #[error("failed to start containers: {0}")]
+    NotStarted(String),
+    #[error("you cannot start and attach multiple containers at once")]
+    AttachSeveral,
+    #[error("Neither old nor new names may be empty")]
+    EmptyName,
+    #[error("you must provide one or more flags when using this command")]
+    NothingToUpdate,
+    #[error("conflicting options: cannot specify both --restart and --rm")]
+    RestartAndRemove,
+    #[error(transparent)]
+    Restart(#[from] restart::RestartError),
+    #[error(transparent)]
+    Health(#[from] health::HealthError),
+    #[error("a part of the work was given up: {0}")]
+    Task(tokio::task::JoinError),
+    #[error("invalid port: {0}")]
+    Port(#[from] port::PortError),
+    #[error(transparent)]
+    ContainerFilter(#[from] container_filter::ContainerFilterError),
     #[error("JSON: {0}")]
     Json(serde_json::Error),
     #[error(transparent)]
@@ -156,6 +193,14 @@ pub(crate) fn reason(error: &io::Error) -> String {
     match (error.raw_os_error(), chars.next()) {
         (Some(_), Some(first)) => first.to_lowercase().chain(chars).collect(),
         _ => text.to_owned(),
+    }
+}
+
+/// `ps` looks at its template before it lists anything, and has words of its own for it.
+fn ps_template(error: &TemplateError) -> String {
+    match error {
+        TemplateError::Parse { .. } => format!("failed to parse template: {error}"),
+        _ => format!("failed to execute template: {error}"),
     }
 }
 
@@ -227,6 +272,7 @@ impl Error {
             | Self::NeedsArgument { .. }
             | Self::InvalidArgument { .. } => 125,
             Self::Arguments { .. } | Self::InputNotTerminal | Self::AttachDetach => 1,
+            Self::ObjectTemplate(TemplateError::Parse { .. }) => 64,
             // As if SIGPIPE had ended us.
             _ if self.is_broken_pipe() => 128 + 13,
             Self::Core(error) => match error.command() {

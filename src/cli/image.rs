@@ -139,20 +139,6 @@ pub(crate) struct HistoryArgs {
     pub(crate) image: String,
 }
 
-/// `inspect`, `image inspect`
-#[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// Format output: 'json', or text with fields like '{{.Id}}' or '{{json .Config.Env}}'
-    #[arg(short, long, value_name = "string")]
-    pub(crate) format: Option<String>,
-    /// Only inspect objects of the given type
-    #[arg(long = "type", value_name = "string")]
-    pub(crate) kind: Option<String>,
-    /// The objects' names or ids
-    #[arg(value_name = "NAME|ID", required = true, num_args = 1..)]
-    pub(crate) names: Vec<String>,
-}
-
 /// `image prune`
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {

@@ -1,12 +1,16 @@
 //! From arguments to a verb's function. Only the verb that is called is described to clap: a
 //! description of all of them costs more than a container's start may.
 
+pub(crate) mod container;
 pub(crate) mod help;
 pub(crate) mod image;
+pub(crate) mod inspect;
+pub(crate) mod later;
 pub(crate) mod pflag;
 pub(crate) mod program;
 pub(crate) mod run;
 pub(crate) mod similar;
+mod table;
 pub(crate) mod tree;
 pub(crate) mod verbs;
 

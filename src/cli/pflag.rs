@@ -168,19 +168,19 @@ mod tests {
             "--",
             "-i",
         ]);
-        assert!(args.interactive && args.tty && args.rm);
+        assert!(args.container.interactive && args.container.tty && args.container.rm);
         assert_eq!(
-            args.image_and_command,
+            args.container.image_and_command,
             ["busybox", "ls", "-l", "--rm=false", "--", "-i"]
         );
         let args = run(&["--", "busybox", "--help"]);
-        assert_eq!(args.image_and_command, ["busybox", "--help"]);
+        assert_eq!(args.container.image_and_command, ["busybox", "--help"]);
     }
 
     #[test]
     fn switches_and_values() {
         let args = run(&["--rm=false", "-i=true", "--sig-proxy=false", "x"]);
-        assert!(!args.rm && args.interactive && !args.sig_proxy);
+        assert!(!args.container.rm && args.container.interactive && !args.sig_proxy);
         let args = run(&[
             "--memory-swap",
             "-1",
@@ -192,9 +192,9 @@ mod tests {
             "C",
             "x",
         ]);
-        assert_eq!(args.memory_swap, Some(-1));
-        assert_eq!(args.name.as_deref(), Some("b"));
-        assert_eq!(args.env, ["A=b", "C"]);
+        assert_eq!(args.container.memory_swap, Some(-1));
+        assert_eq!(args.container.name.as_deref(), Some("b"));
+        assert_eq!(args.container.env, ["A=b", "C"]);
         let args = run(&[
             "--entrypoint",
             "",
@@ -205,10 +205,10 @@ mod tests {
             "-dit",
             "x",
         ]);
-        assert_eq!(args.entrypoint.as_deref(), Some(""));
-        assert_eq!(args.network, ["host"]);
-        assert_eq!(args.hostname.as_deref(), Some("box"));
-        assert!(args.detach && args.interactive && args.tty);
+        assert_eq!(args.container.entrypoint.as_deref(), Some(""));
+        assert_eq!(args.container.network, ["host"]);
+        assert_eq!(args.container.hostname.as_deref(), Some("box"));
+        assert!(args.detach && args.container.interactive && args.container.tty);
     }
 
     #[test]

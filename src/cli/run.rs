@@ -1,16 +1,32 @@
-//! `run`: Docker's flags as clap sees them. The values that need nothing but themselves are
-//! converted here by the functions of [`crate::flags`]; the rest stays text.
+//! `run` and `create`: Docker's flags as clap sees them. The values that need nothing but
+//! themselves are converted here by the functions of [`crate::flags`]; the rest stays text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use container_core::request::{Device, Mount, Ulimit};
 
-use crate::flags::{device, env, label, mount, mount_spec, names, size, ulimit};
+use crate::flags::{device, duration, env, label, mount, mount_spec, names, size, ulimit};
 
-/// Flags and arguments of `run`.
+/// Flags and arguments of `run`: those of `create`, and what only a start has.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) container: CreateArgs,
+    /// Run container in background and print container ID
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Proxy received signals to the process (default true)
+    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "true", hide_default_value = true,
+          action = clap::ArgAction::Set, value_parser = size::switch)]
+    pub(crate) sig_proxy: bool,
+}
+
+/// Flags and arguments of `create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
     /// Add a custom host-to-IP mapping (host:ip)
     #[arg(long, value_name = "list", value_parser = names::add_host)]
     pub(crate) add_host: Vec<String>,
@@ -65,9 +81,6 @@ pub(crate) struct RunArgs {
     /// MEMs in which to allow execution (0-3, 0,1)
     #[arg(long, value_name = "string")]
     pub(crate) cpuset_mems: Option<String>,
-    /// Run container in background and print container ID
-    #[arg(short, long)]
-    pub(crate) detach: bool,
     /// Add a host device to the container
     #[arg(long, value_name = "list", value_parser = device::parse)]
     pub(crate) device: Vec<Device>,
@@ -110,6 +123,25 @@ pub(crate) struct RunArgs {
     /// Add additional groups to join
     #[arg(long, value_name = "list")]
     pub(crate) group_add: Vec<String>,
+    /// Command to run to check health
+    #[arg(long, value_name = "string")]
+    pub(crate) health_cmd: Option<String>,
+    /// Time between running the check (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = duration::parse)]
+    pub(crate) health_interval: Option<Duration>,
+    /// Consecutive failures needed to report unhealthy
+    #[arg(long, value_name = "int")]
+    pub(crate) health_retries: Option<i64>,
+    /// Time between running the check during the start period (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = duration::parse)]
+    pub(crate) health_start_interval: Option<Duration>,
+    /// Start period for the container to initialize before starting health-retries countdown
+    /// (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = duration::parse)]
+    pub(crate) health_start_period: Option<Duration>,
+    /// Maximum time to allow one check to run (ms|s|m|h) (default 0s)
+    #[arg(long, value_name = "duration", value_parser = duration::parse)]
+    pub(crate) health_timeout: Option<Duration>,
     /// Container host name
     #[arg(short = 'h', long, value_name = "string")]
     pub(crate) hostname: Option<String>,
@@ -149,6 +181,9 @@ pub(crate) struct RunArgs {
     /// Connect a container to a network (none|host)
     #[arg(long, alias = "net", value_name = "network")]
     pub(crate) network: Vec<String>,
+    /// Disable any container-specified HEALTHCHECK
+    #[arg(long)]
+    pub(crate) no_healthcheck: bool,
     /// Disable OOM Killer
     #[arg(long)]
     pub(crate) oom_kill_disable: bool,
@@ -176,6 +211,9 @@ pub(crate) struct RunArgs {
     /// Mount the container's root filesystem as read only
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Restart policy to apply when a container exits (default "no")
+    #[arg(long, value_name = "string")]
+    pub(crate) restart: Option<String>,
     /// Automatically remove the container and its associated anonymous volumes when it exits
     #[arg(long)]
     pub(crate) rm: bool,
@@ -185,11 +223,6 @@ pub(crate) struct RunArgs {
     /// Size of /dev/shm
     #[arg(long, value_name = "bytes", value_parser = size::bytes)]
     pub(crate) shm_size: Option<u64>,
-    /// Proxy received signals to the process (default true)
-    #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", default_value = "true", hide_default_value = true,
-          action = clap::ArgAction::Set, value_parser = size::switch)]
-    pub(crate) sig_proxy: bool,
     /// Signal to stop the container
     #[arg(long, value_name = "string")]
     pub(crate) stop_signal: Option<String>,
@@ -251,99 +284,3 @@ fn stream(text: &str) -> Result<Stream, NoStream> {
         _ => Err(NoStream),
     }
 }
-
-/// A flag of Docker's that is known but not here yet.
-pub(crate) struct Later {
-    pub(crate) long: &'static str,
-    pub(crate) short: Option<char>,
-    /// Whether it has a value.
-    pub(crate) valued: bool,
-    /// The value that asks for what happens anyway.
-    pub(crate) harmless: Option<&'static str>,
-    /// Why it is refused.
-    pub(crate) why: &'static str,
-}
-
-const fn later(long: &'static str, why: &'static str) -> Later {
-    Later {
-        long,
-        short: None,
-        valued: true,
-        harmless: None,
-        why,
-    }
-}
-
-const NETWORKS: &str = "networks come later";
-const HEALTH: &str = "health checks come later";
-const VOLUMES: &str = "volumes come later";
-const WINDOWS: &str = "it is for containers of Windows";
-
-/// Docker's flags of `run` that are refused, each with the reason.
-pub(crate) const LATER: &[Later] = &[
-    later("cpu-count", WINDOWS),
-    later("cpu-percent", WINDOWS),
-    later(
-        "detach-keys",
-        "detaching from a running container comes later",
-    ),
-    Later {
-        harmless: Some("true"),
-        valued: false,
-        ..later("disable-content-trust", "images are not signed here")
-    },
-    later("expose", NETWORKS),
-    later("gpus", "GPUs come later; --device passes single devices in"),
-    later("health-cmd", HEALTH),
-    later("health-interval", HEALTH),
-    later("health-retries", HEALTH),
-    later("health-start-interval", HEALTH),
-    later("health-start-period", HEALTH),
-    later("health-timeout", HEALTH),
-    later("io-maxbandwidth", WINDOWS),
-    later("io-maxiops", WINDOWS),
-    later("ip", NETWORKS),
-    later("ip6", NETWORKS),
-    Later {
-        harmless: Some("default"),
-        ..later("isolation", WINDOWS)
-    },
-    later("kernel-memory", "the kernel has no such limit any more"),
-    later("link", NETWORKS),
-    later("link-local-ip", NETWORKS),
-    later("log-driver", "log drivers come later"),
-    later("log-opt", "log drivers come later"),
-    later("mac-address", NETWORKS),
-    later("network-alias", NETWORKS),
-    Later {
-        harmless: Some("true"),
-        valued: false,
-        ..later("no-healthcheck", HEALTH)
-    },
-    Later {
-        short: Some('p'),
-        ..later("publish", NETWORKS)
-    },
-    Later {
-        short: Some('P'),
-        valued: false,
-        harmless: Some("false"),
-        ..later("publish-all", NETWORKS)
-    },
-    Later {
-        harmless: Some("no"),
-        ..later("restart", "restart policies come later")
-    },
-    later(
-        "runtime",
-        "there is one runtime, and it is part of this program",
-    ),
-    later("storage-opt", "quotas of the root file system come later"),
-    Later {
-        valued: false,
-        harmless: Some("false"),
-        ..later("use-api-socket", "there is no daemon and no API socket")
-    },
-    later("volume-driver", VOLUMES),
-    later("volumes-from", VOLUMES),
-];

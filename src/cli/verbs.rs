@@ -1,15 +1,9 @@
-//! The table of verbs: what is here, what Docker has that is not here yet.
+//! Verbs: how they are looked up, and which of Docker's are not here yet.
 
-use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use clap::{ArgMatches, Command};
 
-use super::image::{
-    HistoryArgs, ImagesArgs, ImportArgs, InspectArgs, LoadArgs, NoArgs, PruneArgs, PullArgs,
-    RmiArgs, SaveArgs, TagArgs,
-};
-use super::program::{CompletionArgs, FormatArgs, ManArgs};
-use super::run::{LATER, RunArgs};
 use super::similar::similar;
-use crate::cmd;
+pub(crate) use super::table::{GROUPS, VERBS};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -33,182 +27,10 @@ impl Verb {
     }
 }
 
-/// Gives a verb's function its flags, as clap's derive made them.
-macro_rules! verb {
-    ($args:ty, $run:path, $paths:expr, $about:expr, $usage:expr, $requires:expr) => {
-        Verb {
-            paths: &$paths,
-            about: $about,
-            usage: $usage,
-            requires: $requires,
-            command: <$args>::augment_args,
-            run: |settings, matches| $run(settings, <$args>::from_arg_matches_mut(matches)?),
-        }
-    };
-}
-
 /// Whether the verb is about to start a container's monitor.
 pub(crate) fn starts_a_container(verb: &Verb) -> bool {
     ["run", "create", "start"].contains(&verb.name())
 }
-
-const NONE: &str = "accepts no arguments";
-const ONE: &str = "requires 1 argument";
-const SOME: &str = "requires at least 1 argument";
-
-/// The verbs that are here, in the order of help.
-pub(crate) const VERBS: &[Verb] = &[
-    Verb {
-        paths: &["run", "container run"],
-        about: "Create and run a new container from an image",
-        usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
-        requires: SOME,
-        command: |command| {
-            LATER
-                .iter()
-                .fold(RunArgs::augment_args(command), later_flag)
-        },
-        run: |settings, matches| {
-            refuse_later(matches)?;
-            cmd::run::run(settings, RunArgs::from_arg_matches_mut(matches)?)
-        },
-    },
-    verb!(
-        PullArgs,
-        cmd::pull::run,
-        ["pull", "image pull"],
-        "Download an image from a registry",
-        "[OPTIONS] NAME[:TAG|@DIGEST]",
-        ONE
-    ),
-    verb!(
-        ImagesArgs,
-        cmd::images::run,
-        ["images", "image ls", "image list"],
-        "List images",
-        "[OPTIONS] [REPOSITORY[:TAG]]",
-        "requires at most 1 argument"
-    ),
-    verb!(
-        FormatArgs,
-        cmd::version::run,
-        ["version"],
-        "Show the version information",
-        "[OPTIONS]",
-        NONE
-    ),
-    verb!(
-        FormatArgs,
-        cmd::info::run,
-        ["info", "system info"],
-        "Display system-wide information",
-        "[OPTIONS]",
-        NONE
-    ),
-    verb!(
-        HistoryArgs,
-        cmd::history::run,
-        ["history", "image history"],
-        "Show the history of an image",
-        "[OPTIONS] IMAGE",
-        ONE
-    ),
-    verb!(
-        ImportArgs,
-        cmd::import::run,
-        ["import", "image import"],
-        "Import the contents from a tarball to create a filesystem image",
-        "[OPTIONS] file|- [REPOSITORY[:TAG]]",
-        "requires at least 1 and at most 2 arguments"
-    ),
-    verb!(
-        InspectArgs,
-        cmd::inspect::run,
-        ["inspect"],
-        "Return low-level information on objects",
-        "[OPTIONS] NAME|ID [NAME|ID...]",
-        SOME
-    ),
-    verb!(
-        InspectArgs,
-        cmd::inspect::run_image,
-        ["image inspect"],
-        "Display detailed information on one or more images",
-        "[OPTIONS] IMAGE [IMAGE...]",
-        SOME
-    ),
-    verb!(
-        LoadArgs,
-        cmd::load::run,
-        ["load", "image load"],
-        "Load an image from a tar archive or STDIN",
-        "[OPTIONS]",
-        NONE
-    ),
-    verb!(
-        PruneArgs,
-        cmd::prune::run,
-        ["image prune"],
-        "Remove unused images",
-        "[OPTIONS]",
-        NONE
-    ),
-    verb!(
-        RmiArgs,
-        cmd::rmi::run,
-        ["rmi", "image rm", "image remove"],
-        "Remove one or more images",
-        "[OPTIONS] IMAGE [IMAGE...]",
-        SOME
-    ),
-    verb!(
-        SaveArgs,
-        cmd::save::run,
-        ["save", "image save"],
-        "Save one or more images to a tar archive (streamed to STDOUT by default)",
-        "[OPTIONS] IMAGE [IMAGE...]",
-        SOME
-    ),
-    verb!(
-        TagArgs,
-        cmd::tag::run,
-        ["tag", "image tag"],
-        "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
-        "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-        "requires 2 arguments"
-    ),
-    verb!(
-        NoArgs,
-        cmd::start_all::run,
-        ["system start"],
-        "Start the containers that their restart policies want to run, after a boot",
-        "",
-        NONE
-    ),
-    verb!(
-        CompletionArgs,
-        cmd::completion::run,
-        ["completion"],
-        "Print a script that completes command lines",
-        "bash|zsh|fish",
-        ONE
-    ),
-    verb!(
-        ManArgs,
-        cmd::man::run,
-        ["man"],
-        "Write the manual pages into a directory",
-        "DIRECTORY",
-        ONE
-    ),
-];
-
-/// The groups of verbs with a second word.
-pub(crate) const GROUPS: &[(&str, &str)] = &[
-    ("container", "Manage containers"),
-    ("image", "Manage images"),
-    ("system", "Manage mini-docker"),
-];
 
 const CONTAINERS: &str = "verbs for containers that outlive their command come next";
 const BUILD: &str = "building images comes later";
@@ -219,9 +41,7 @@ const SWARM: &str = "clusters are not a goal";
 const LATER_VERBS: &[(&[&str], &str)] = &[
     (
         &[
-            "attach", "commit", "cp", "create", "diff", "events", "exec", "export", "kill", "logs",
-            "pause", "port", "ps", "rename", "restart", "rm", "start", "stats", "stop", "top",
-            "unpause", "update", "wait",
+            "attach", "commit", "cp", "diff", "events", "exec", "export", "logs", "stats", "top",
         ],
         CONTAINERS,
     ),
@@ -299,7 +119,7 @@ pub(crate) fn find<'a>(words: &[&'a str]) -> Lookup<'a> {
         return Lookup::Verb(verb, 2);
     }
     let later = match (first, second) {
-        ("container", "ls" | "list" | "inspect" | "prune") => Some(CONTAINERS),
+        ("container", "prune") => Some(CONTAINERS),
         ("image", "build") => Some(BUILD),
         ("image", "push") => Some(REGISTRY),
         ("system", "df" | "prune" | "events") => Some(CONTAINERS),
@@ -322,37 +142,6 @@ pub(crate) fn find<'a>(words: &[&'a str]) -> Lookup<'a> {
     }
 }
 
-/// Adds a flag that is refused, so that it is known and refused with its reason.
-fn later_flag(command: Command, flag: &super::run::Later) -> Command {
-    use clap::{Arg, ArgAction};
-    let mut arg = Arg::new(flag.long).long(flag.long).hide(true);
-    if let Some(short) = flag.short {
-        arg = arg.short(short);
-    }
-    command.arg(match flag.valued {
-        true => arg.action(ArgAction::Append),
-        false => arg
-            .action(ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true"),
-    })
-}
-
-fn refuse_later(matches: &ArgMatches) -> Result<(), Error> {
-    for flag in LATER {
-        for value in matches.get_many::<String>(flag.long).into_iter().flatten() {
-            if flag.harmless != Some(value) {
-                return Err(Error::FlagLater {
-                    flag: flag.long,
-                    why: flag.why,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,8 +152,8 @@ mod tests {
         assert!(matches!(find(&["image", "ls"]), Lookup::Verb(v, 2) if v.name() == "images"));
         assert!(matches!(find(&["image"]), Lookup::Group("image")));
         assert!(matches!(find(&["image", "--help"]), Lookup::Group("image")));
-        assert!(matches!(find(&["ps"]), Lookup::Later { .. }));
-        assert!(matches!(find(&["container", "ls"]), Lookup::Later { .. }));
+        assert!(matches!(find(&["build"]), Lookup::Later { .. }));
+        assert!(matches!(find(&["container", "ls"]), Lookup::Verb(v, 2) if v.name() == "ps"));
         assert!(matches!(
             find(&["image", "foo"]),
             Lookup::Unknown {

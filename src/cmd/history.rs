@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::formatted_rows;
 use crate::cli::image::HistoryArgs;
 use crate::error::Error;
 use crate::print;
-use crate::print::history::{Options, row, table};
+use crate::print::history::{Options, TABLE, row, titles};
+use crate::print::rows::is_default;
 use crate::settings::Settings;
 
 /// Shows how an image came about, newest step first.
@@ -20,12 +20,13 @@ pub(crate) fn run(settings: &Settings, args: HistoryArgs) -> Result<u8, Error> {
     };
     let entries = engine.store().history(&image)?;
     let rows: Vec<_> = entries.iter().map(|entry| row(entry, &options)).collect();
+    let titles = titles(args.human);
     let text = match args.format.as_deref() {
-        None | Some("" | "table") if args.quiet => {
+        format if is_default(format) && args.quiet => {
             rows.into_iter().map(|row| row.id + "\n").collect()
         }
-        None | Some("" | "table") => table(&rows, args.human),
-        Some(format) => formatted_rows(format, &rows)?,
+        format if is_default(format) => print::rows::rows(TABLE, &titles, &rows)?,
+        format => print::rows::rows(format.unwrap_or_default(), &titles, &rows)?,
     };
     print::out(&text).map(|()| 0)
 }

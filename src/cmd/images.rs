@@ -3,12 +3,12 @@
 use container_core::image::store::ImageSummary;
 use jiff::Timestamp;
 
-use super::formatted_rows;
 use crate::cli::image::ImagesArgs;
 use crate::error::Error;
 use crate::flags::filter::{self, ImageFilters};
 use crate::print;
-use crate::print::images::{Options, rows, table};
+use crate::print::images::{Options, TABLE, TABLE_WITH_DIGESTS, TITLES, rows};
+use crate::print::rows::is_default;
 use crate::settings::Settings;
 
 /// Lists images.
@@ -58,14 +58,17 @@ pub(crate) fn run(settings: &Settings, args: ImagesArgs) -> Result<u8, Error> {
     };
     let rows = rows(images, &filters.reference, &options);
     let text = match args.format.as_deref() {
-        None | Some("" | "table") if args.quiet => {
+        format if is_default(format) && args.quiet => {
             let mut ids: Vec<String> = rows.into_iter().map(|row| row.id + "\n").collect();
             // An image with two names is one image.
             ids.dedup();
             ids.concat()
         }
-        None | Some("" | "table") => table(&rows, args.digests),
-        Some(format) => formatted_rows(format, &rows)?,
+        format if is_default(format) && args.digests => {
+            print::rows::rows(TABLE_WITH_DIGESTS, TITLES, &rows)?
+        }
+        format if is_default(format) => print::rows::rows(TABLE, TITLES, &rows)?,
+        format => print::rows::rows(format.unwrap_or_default(), TITLES, &rows)?,
     };
     print::out(&text).map(|()| 0)
 }

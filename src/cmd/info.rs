@@ -12,7 +12,7 @@ use crate::settings::Settings;
 
 /// What is told; names and order are Docker's.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename = "system.dockerInfo", rename_all = "PascalCase")]
 struct Info {
     images: usize,
     server_version: &'static str,
@@ -54,9 +54,7 @@ pub(crate) fn run(settings: &Settings, args: FormatArgs) -> Result<u8, Error> {
     };
     let text = match args.format.as_deref() {
         None | Some("") => plain(&info),
-        Some(format) => {
-            super::formatted(format, &serde_json::to_value(&info).map_err(Error::Json)?)?
-        }
+        Some(format) => super::formatted(format, &info)?,
     };
     print::out(&text).map(|()| 0)
 }

@@ -1,94 +1,260 @@
-//! `inspect`, `image inspect`
+//! `inspect`, `container inspect`, `image inspect`
 
 use std::io::Read as _;
 
-use container_core::Engine;
-use container_core::image::store::StoreError;
-use serde_json::Value;
+use container_core::image::store::{Image, StoreError};
+use container_core::{Container, Engine};
 
-use crate::cli::image::InspectArgs;
+use crate::cli::inspect::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use crate::error::Error;
-use crate::print;
-use crate::print::inspect::{Facts, image};
+use crate::print::inspect::{container, image};
+use crate::print::template::{Template, Value};
+use crate::print::{self, inspect::pretty};
 use crate::settings::Settings;
 
-/// `inspect`: images; containers come with the verbs that list them.
+/// A kind of objects: its name, whether it has a size to show, and how one is found. An object
+/// that is not there is none.
+struct Kind {
+    name: &'static str,
+    sized: bool,
+    find: fn(&Engine, &str, bool) -> Result<Value, Error>,
+}
+
+const CONTAINER: Kind = Kind {
+    name: "container",
+    sized: true,
+    find: find_container,
+};
+
+const IMAGE: Kind = Kind {
+    name: "image",
+    sized: false,
+    find: find_image,
+};
+
+/// The kinds in the order in which a name is looked for.
+const KINDS: [Kind; 2] = [CONTAINER, IMAGE];
+
+/// Docker's kinds that are not here, each with the reason.
+const LATER: [(&str, &str); 8] = [
+    ("config", "clusters are not a goal"),
+    ("network", "networks come later"),
+    ("node", "clusters are not a goal"),
+    ("plugin", "plugins come later, if at all"),
+    ("secret", "clusters are not a goal"),
+    ("service", "clusters are not a goal"),
+    ("task", "clusters are not a goal"),
+    ("volume", "volumes come later"),
+];
+
+/// `inspect`: whatever has the name.
 pub(crate) fn run(settings: &Settings, args: InspectArgs) -> Result<u8, Error> {
-    match args.kind.as_deref() {
-        None | Some("" | "image") => inspect(settings, &args, |given, _| {
-            format!("No such object: {given}")
-        }),
-        Some("container") => Err(Error::NotYet {
-            name: "inspect --type container".to_owned(),
-            why: "verbs for containers that outlive their command come next",
-        }),
-        Some(kind) => Err(Error::ObjectKind(kind.to_owned())),
+    let kind = args.kind.as_deref().unwrap_or_default();
+    let kinds: Vec<&Kind> = KINDS
+        .iter()
+        .filter(|known| kind.is_empty() || kind == known.name)
+        .collect();
+    if let Some((_, why)) = LATER.iter().find(|(later, _)| kind == *later) {
+        return Err(Error::NotYet {
+            name: format!("inspect --type {kind}"),
+            why,
+        });
     }
+    if kinds.is_empty() {
+        return Err(Error::ObjectKind(kind.to_owned()));
+    }
+    inspect(
+        settings,
+        &kinds,
+        args.format.as_deref(),
+        args.size,
+        &args.names,
+    )
+}
+
+/// `container inspect`.
+pub(crate) fn run_container(settings: &Settings, args: ContainerInspectArgs) -> Result<u8, Error> {
+    inspect(
+        settings,
+        &[&CONTAINER],
+        args.format.as_deref(),
+        args.size,
+        &args.names,
+    )
 }
 
 /// `image inspect`.
-pub(crate) fn run_image(settings: &Settings, args: InspectArgs) -> Result<u8, Error> {
-    inspect(settings, &args, |_, full| format!("No such image: {full}"))
+pub(crate) fn run_image(settings: &Settings, args: ImageInspectArgs) -> Result<u8, Error> {
+    inspect(
+        settings,
+        &[&IMAGE],
+        args.format.as_deref(),
+        false,
+        &args.names,
+    )
 }
 
-/// Prints what is found, then says what is not: `missing` words it, of the name as given and in
-/// full.
+/// How objects are printed.
+enum Printer {
+    Indented(Vec<Value>),
+    Json(Vec<Value>),
+    Filled(Template, String),
+}
+
+impl Printer {
+    fn new(format: Option<&str>) -> Result<Self, Error> {
+        Ok(match format {
+            None | Some("") => Self::Indented(Vec::new()),
+            Some("json") => Self::Json(Vec::new()),
+            Some(format) => {
+                let template = Template::parse(format).map_err(Error::ObjectTemplate)?;
+                Self::Filled(template, String::new())
+            }
+        })
+    }
+
+    fn add(&mut self, object: Value) -> Result<(), Error> {
+        match self {
+            Self::Indented(objects) | Self::Json(objects) => objects.push(object),
+            Self::Filled(template, text) => {
+                text.push_str(&template.inspect(&object).map_err(Error::ObjectTemplate)?);
+                text.push('\n');
+            }
+        }
+        Ok(())
+    }
+
+    fn text(self) -> Result<String, Error> {
+        Ok(match self {
+            Self::Indented(objects) => pretty(&objects).map_err(Error::Json)? + "\n",
+            Self::Json(objects) => serde_json::to_string(&objects).map_err(Error::Json)? + "\n",
+            // Docker's client prints a line even for nothing.
+            Self::Filled(_, text) if text.is_empty() => "\n".to_owned(),
+            Self::Filled(_, text) => text,
+        })
+    }
+}
+
+/// Prints what is found, then says what is not. A template that does not fit an object ends it.
 fn inspect(
     settings: &Settings,
-    args: &InspectArgs,
-    missing: impl Fn(&str, &str) -> String,
+    kinds: &[&Kind],
+    format: Option<&str>,
+    size: bool,
+    names: &[String],
 ) -> Result<u8, Error> {
+    let mut printer = Printer::new(format)?;
     let engine = settings.engine()?;
-    let mut objects = Vec::new();
     let mut errors = Vec::new();
-    for name in &args.names {
-        match one(&engine, name) {
-            Ok(object) => objects.push(object),
-            Err(Error::Store(StoreError::NotFound { name: full })) => {
-                errors.push(format!("{}: {}", crate::cli::NAME, missing(name, &full)));
+    for name in names {
+        match find(&engine, kinds, name, size) {
+            Ok(object) => {
+                if let Err(error) = printer.add(object) {
+                    errors.push(error);
+                    break;
+                }
             }
-            Err(error) => errors.push(error.text(None)),
+            Err(error) => errors.push(error),
         }
     }
-    let text = match args.format.as_deref() {
-        None | Some("") => {
-            let mut text = print::inspect::pretty(&objects).map_err(Error::Json)?;
-            text.push('\n');
-            text
-        }
-        Some("json") => format!("{}\n", Value::from(objects)),
-        Some(format) => super::formatted_rows(format, &objects)?,
-    };
-    print::out(&text)?;
-    errors.iter().for_each(|error| print::err(error));
+    print::out(&printer.text()?)?;
+    for error in &errors {
+        print::err(&error.text(None));
+    }
     Ok(u8::from(!errors.is_empty()))
 }
 
-fn one(engine: &Engine, name: &str) -> Result<Value, Error> {
+fn find(engine: &Engine, kinds: &[&Kind], name: &str, size: bool) -> Result<Value, Error> {
+    let mut missing = Error::NoSuchObject(name.to_owned());
+    for kind in kinds {
+        match (kind.find)(engine, name, size) {
+            Ok(object) => {
+                if size && !kind.sized {
+                    print::err(&format!("WARNING: --size ignored for {}", kind.name));
+                }
+                return Ok(object);
+            }
+            Err(error) if is_missing(&error) => {
+                // Of one kind, its own words.
+                if kinds.len() == 1 {
+                    missing = error;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(missing)
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store(StoreError::NotFound { .. } | StoreError::Reference(_))
+            | Error::Core(container_core::Error::NoSuchContainer { .. })
+    )
+}
+
+fn find_container(engine: &Engine, name: &str, size: bool) -> Result<Value, Error> {
+    let handle = engine.get(name)?;
+    let inspect = handle.inspect()?;
+    let store = engine.store();
+    let image = match &inspect.record.image {
+        Some(id) => store.find(id.as_ref()).ok(),
+        None => None,
+    };
+    let lower = |image: &Image| store.rootfs(image).unwrap_or_default();
+    let facts = container::Facts {
+        image: image.as_ref(),
+        lower: image.as_ref().map(lower).unwrap_or_default(),
+        directory: engine.root().join("containers").join(handle.id()),
+        run_directory: engine.run_root().join(handle.id()),
+        machine: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        sizes: match size {
+            true => Some(sizes(engine, &handle, image.as_ref())?),
+            false => None,
+        },
+    };
+    container::container(&inspect, facts).map_err(Error::ObjectTemplate)
+}
+
+/// The sizes of a container's changes and of all its files.
+pub(super) fn sizes(
+    engine: &Engine,
+    container: &Container,
+    image: Option<&Image>,
+) -> Result<(u64, u64), Error> {
+    let changes = container.size()?;
+    let below = match image {
+        Some(image) => engine.store().size(image)?,
+        None => 0,
+    };
+    Ok((changes, changes + below))
+}
+
+fn find_image(engine: &Engine, name: &str, _: bool) -> Result<Value, Error> {
     let store = engine.store();
     let found = store.find(name)?;
-    let mut config = Vec::new();
+    let mut document = Vec::new();
     store
         .open_blob(&found.id)?
-        .read_to_end(&mut config)
+        .read_to_end(&mut document)
         .map_err(|source| Error::File {
             action: "read",
             path: store.blob_path(&found.id),
             source,
         })?;
-    let facts = Facts {
-        id: found.id.to_string(),
-        tags: found.tags().map(|name| name.familiar()).collect(),
-        digests: found.repo_digests().map(|name| name.familiar()).collect(),
+    let facts = image::Facts {
         size: store.size(&found)?,
-        // Layers that are not unpacked have no directories to show.
         lower: store.rootfs(&found).unwrap_or_default(),
         comment: store
             .history(&found)?
             .into_iter()
             .next()
             .map(|step| step.comment),
+        document: serde_json::from_slice(&document).map_err(Error::Json)?,
     };
-    let config = serde_json::from_slice(&config).map_err(Error::Json)?;
-    image(config, facts).map_err(Error::Json)
+    image::image(&found, facts).map_err(Error::ObjectTemplate)
 }

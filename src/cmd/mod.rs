@@ -1,6 +1,8 @@
 //! One file a verb: its flags become calls of the library, what comes back becomes text.
 
 pub(crate) mod completion;
+pub(crate) mod create;
+mod each;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod import;
@@ -8,22 +10,31 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod man;
+pub(crate) mod pause;
+pub(crate) mod port;
 pub(crate) mod prune;
+pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod rename;
+mod request;
+pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod start;
 pub(crate) mod start_all;
+pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod update;
 pub(crate) mod version;
+pub(crate) mod wait;
 
 use container_core::image::Reference;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::Error;
-use crate::print::template::{self, TemplateError};
+use crate::print::template::{self, Template};
 
 /// A runtime on this thread: starting more threads would take longer than a container's start.
 fn runtime() -> Result<Runtime, Error> {
@@ -42,21 +53,16 @@ fn reference(text: &str) -> Result<Reference, Error> {
 }
 
 /// One object as `--format` wants it, with a line's end: JSON on one line, or a template filled.
-fn formatted(format: &str, object: &Value) -> Result<String, TemplateError> {
-    let mut text = match format {
-        "json" => object.to_string(),
-        template => template::fill(template, object)?,
+fn formatted(format: &str, object: &impl Serialize) -> Result<String, Error> {
+    let format = if format == "json" {
+        "{{json .}}"
+    } else {
+        format
     };
+    let fill = |template: Template| template.fill(&template::value(object)?);
+    let mut text = Template::parse(format)
+        .and_then(fill)
+        .map_err(Error::ObjectTemplate)?;
     text.push('\n');
-    Ok(text)
-}
-
-/// Rows as `--format` wants them, one a line.
-fn formatted_rows<T: Serialize>(format: &str, rows: &[T]) -> Result<String, Error> {
-    let mut text = String::new();
-    for row in rows {
-        let object = serde_json::to_value(row).map_err(Error::Json)?;
-        text.push_str(&formatted(format, &object)?);
-    }
     Ok(text)
 }

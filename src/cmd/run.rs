@@ -1,25 +1,20 @@
 //! `run`
 
-use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
 
 use container_core::request::Request;
 use container_core::{Container, ContainerBuilder, Engine, Pull, Stdio};
 use rustix::process::Signal;
 
+use super::request::{Choice, CidFile, read_and_request, with_image};
 use crate::cli::run::{RunArgs, Stream};
 use crate::error::Error;
-use crate::flags::request::{Outside, request};
-use crate::flags::security::{self, SeccompSource};
-use crate::flags::{env, label};
-use crate::print::progress::Output;
 use crate::settings::Settings;
 use crate::term::pump;
 use crate::term::raw::RawMode;
 use crate::term::signals::Signals;
-use crate::{environment, print, term};
+use crate::{print, term};
 
 /// Which streams are the container's, and how.
 #[derive(Debug, Clone, Copy)]
@@ -31,16 +26,13 @@ struct Attach {
     sig_proxy: bool,
 }
 
-/// Which image the container gets, apart from its name.
-struct Choice {
-    platform: Option<container_core::image::Platform>,
-    pull: Pull,
-    quiet: bool,
-}
-
 /// Runs a container; the exit code is its process's.
 pub(crate) fn run(settings: &Settings, args: RunArgs) -> Result<u8, Error> {
-    let detach = args.detach;
+    let RunArgs {
+        container: args,
+        detach,
+        sig_proxy,
+    } = args;
     if detach && !args.attach.is_empty() {
         return Err(Error::AttachDetach);
     }
@@ -50,18 +42,14 @@ pub(crate) fn run(settings: &Settings, args: RunArgs) -> Result<u8, Error> {
         stdout: attached(Stream::Stdout),
         stderr: attached(Stream::Stderr),
         tty: args.tty,
-        sig_proxy: args.sig_proxy,
+        sig_proxy,
     };
     if attach.stdin && attach.tty && !io::stdin().is_terminal() {
         return Err(Error::InputNotTerminal);
     }
-    let choice = Choice {
-        platform: settings.platform(args.platform.as_deref())?,
-        pull: policy(&args.pull)?,
-        quiet: args.quiet,
-    };
+    let choice = Choice::of(settings, &args)?;
     let cid_path = args.cidfile.clone();
-    let request = read_and_request(args, attach)?;
+    let request = read_and_request(args)?;
     let cid_file = cid_path.map(CidFile::create).transpose()?;
     let engine = settings.engine()?;
     super::runtime()?.block_on(async {
@@ -76,7 +64,8 @@ pub(crate) fn run(settings: &Settings, args: RunArgs) -> Result<u8, Error> {
             action: "catch signals",
             source,
         })?;
-        let mut container = start(&engine, &request, &choice, attach).await?;
+        let attempt = async || builder(&engine, &request, &choice, attach).start().await;
+        let mut container = with_image(&engine, &request.image, &choice, attempt).await?;
         for warning in container.warnings() {
             print::err(&format!("WARNING: {warning}"));
         }
@@ -88,69 +77,6 @@ pub(crate) fn run(settings: &Settings, args: RunArgs) -> Result<u8, Error> {
             return print::out(&format!("{}\n", container.id())).map(|()| 0);
         }
         attached_run(container, attach, signals.as_mut()).await
-    })
-}
-
-fn policy(text: &str) -> Result<Pull, Error> {
-    match text {
-        "always" => Ok(Pull::Always),
-        "missing" | "" => Ok(Pull::Missing),
-        "never" => Ok(Pull::Never),
-        other => Err(Error::PullPolicy(other.to_owned())),
-    }
-}
-
-/// Reads the files that flags name and makes the request of everything.
-fn read_and_request(args: RunArgs, attach: Attach) -> Result<Request, Error> {
-    let variable = environment::raw;
-    let env_files = args.env_file.iter().map(|path| {
-        env::file(&read(path)?, &variable).map_err(|source| Error::EnvFile {
-            path: path.clone(),
-            source,
-        })
-    });
-    let env_files = env_files.collect::<Result<_, _>>()?;
-    let label_files = args.label_file.iter().map(|path| {
-        label::file(&read(path)?).map_err(|source| Error::LabelFile {
-            path: path.clone(),
-            source,
-        })
-    });
-    let label_files = label_files.collect::<Result<_, _>>()?;
-    let security = security::parse(&args.security_opt)?;
-    let seccomp = match &security.seccomp {
-        SeccompSource::File(path) => {
-            let path = PathBuf::from(path);
-            let profile =
-                fs::read_to_string(&path).map_err(|source| Error::SeccompFile { path, source })?;
-            Some(profile)
-        }
-        _ => None,
-    };
-    let cwd = match args.volume.is_empty() && args.mount.is_empty() {
-        true => PathBuf::new(),
-        false => environment::working_directory().map_err(|source| Error::System {
-            action: "read the working directory",
-            source,
-        })?,
-    };
-    let console_size = attach.tty.then(|| term::size(io::stdout())).flatten();
-    let outside = Outside {
-        variable: &variable,
-        env_files,
-        label_files,
-        seccomp,
-        cwd: &cwd,
-        console_size,
-    };
-    request(args, security, outside)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::File {
-        action: "open",
-        path: path.to_owned(),
-        source,
     })
 }
 
@@ -175,32 +101,6 @@ fn builder(
         .stdin(choose(attach.stdin, Stdio::Null))
         .stdout(choose(attach.stdout, Stdio::Log))
         .stderr(choose(attach.stderr, Stdio::Log))
-}
-
-/// Starts the container. An image that is missing is pulled here and not by the library, so that
-/// its progress is shown; that it is missing is learnt from the start, so that an image that is
-/// there is looked up once.
-async fn start(
-    engine: &Engine,
-    request: &Request,
-    choice: &Choice,
-    attach: Attach,
-) -> Result<Container, Error> {
-    if choice.pull != Pull::Always {
-        match builder(engine, request, choice, attach).start().await {
-            Err(container_core::Error::NoSuchImage { .. }) if choice.pull == Pull::Missing => {}
-            other => return Ok(other?),
-        }
-        let name = super::reference(&request.image)?.familiar();
-        print::err(&format!("Unable to find image '{name}' locally"));
-    }
-    let output = if choice.quiet {
-        Output::Quiet
-    } else {
-        Output::Stderr
-    };
-    super::pull::pull(engine, &request.image, choice.platform.clone(), output).await?;
-    Ok(builder(engine, request, choice, attach).start().await?)
 }
 
 /// Waits for the container's end, with its terminal on ours, signals forwarded.
@@ -260,52 +160,7 @@ async fn attached_run(
     Ok(exit_code(status.code))
 }
 
-fn exit_code(code: i32) -> u8 {
+pub(super) fn exit_code(code: i32) -> u8 {
     // wait(2) gives eight bits.
     u8::try_from(code & 0xff).unwrap_or(u8::MAX)
-}
-
-/// The file of `--cidfile`: there before the container, empty until it has an id.
-struct CidFile {
-    path: PathBuf,
-    file: File,
-    written: bool,
-}
-
-impl CidFile {
-    fn create(path: PathBuf) -> Result<Self, Error> {
-        match File::create_new(&path) {
-            Ok(file) => Ok(Self {
-                path,
-                file,
-                written: false,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::CidFile(path)),
-            Err(source) => Err(Error::File {
-                action: "create",
-                path,
-                source,
-            }),
-        }
-    }
-
-    fn write(mut self, id: &str) -> Result<(), Error> {
-        self.written = true;
-        self.file
-            .write_all(id.as_bytes())
-            .map_err(|source| Error::File {
-                action: "write",
-                path: self.path.clone(),
-                source,
-            })
-    }
-}
-
-impl Drop for CidFile {
-    fn drop(&mut self) {
-        if !self.written {
-            // Docker leaves no empty one behind either.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::env::consts::{ARCH, OS};
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::NAME;
 use crate::cli::program::FormatArgs;
@@ -11,6 +11,22 @@ use crate::print;
 use crate::settings::Settings;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Names are Docker's.
+#[derive(Debug, Serialize)]
+#[serde(rename = "system.versionInfo", rename_all = "PascalCase")]
+struct Version {
+    client: Program,
+    server: Program,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename = "system.clientVersion", rename_all = "PascalCase")]
+struct Program {
+    version: &'static str,
+    os: &'static str,
+    arch: &'static str,
+}
 
 /// `mini-docker --version`.
 pub(crate) fn one_line() -> String {
@@ -25,8 +41,18 @@ pub(crate) fn run(_: &Settings, args: FormatArgs) -> Result<u8, Error> {
              Daemon:            none, containers are run by this program\n"
         ),
         Some(format) => {
-            let one = json!({ "Version": VERSION, "Os": OS, "Arch": ARCH });
-            super::formatted(format, &json!({ "Client": one, "Server": one }))?
+            let one = Program {
+                version: VERSION,
+                os: OS,
+                arch: ARCH,
+            };
+            super::formatted(
+                format,
+                &Version {
+                    client: one,
+                    server: one,
+                },
+            )?
         }
     };
     print::out(&text).map(|()| 0)

@@ -1,8 +1,5 @@
 //! `--filter`.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
-
 use super::size;
 
 /// Why a filter is none.
@@ -73,14 +70,16 @@ pub(crate) fn prune_all(text: &str) -> Result<bool, FilterError> {
 }
 
 /// Whether labels have `name`, or `name` with just that value.
-pub(crate) fn label_matches<S: BuildHasher>(
+pub(crate) fn label_matches<'a>(
     filter: &str,
-    labels: &HashMap<String, String, S>,
+    labels: impl IntoIterator<Item = (&'a String, &'a String)>,
 ) -> bool {
-    match filter.split_once('=') {
-        None => labels.contains_key(filter),
-        Some((name, value)) => labels.get(name).is_some_and(|have| have == value),
-    }
+    let (name, value) = match filter.split_once('=') {
+        None => (filter, None),
+        Some((name, value)) => (name, Some(value)),
+    };
+    let mut labels = labels.into_iter();
+    labels.any(|(known, have)| known == name && value.is_none_or(|value| have == value))
 }
 
 /// Go's `path.Match`: `*` and `?` do not match a slash, `[a-z]` and `[^a-z]` are classes, `\`
@@ -154,6 +153,7 @@ fn one(pattern: &[char], c: char) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     #[test]
     fn filters() {

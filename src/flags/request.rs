@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use container_core::request::{Limits, Request, Seccomp};
+use container_core::request::{Limits, Request, RestartPolicy, Seccomp};
 
+use super::health::{self, HealthFlags};
 use super::namespace::{Kind, ipc, mode, network};
-use super::{env, mount, security};
-use crate::cli::run::RunArgs;
+use super::{env, mount, restart, security};
+use crate::cli::run::CreateArgs;
 use crate::error::Error;
 
 /// What the flags need to know that they do not say themselves.
@@ -30,7 +31,7 @@ pub(crate) struct Outside<'a> {
 /// # Errors
 /// Flags that contradict each other or ask for what is not here.
 pub(crate) fn request(
-    args: RunArgs,
+    args: CreateArgs,
     security: security::Security,
     outside: Outside<'_>,
 ) -> Result<Request, Error> {
@@ -73,6 +74,19 @@ pub(crate) fn request(
             _ => return Err(Error::Swappiness(value)),
         },
     };
+    let healthcheck = health::check(HealthFlags {
+        cmd: args.health_cmd,
+        interval: args.health_interval,
+        timeout: args.health_timeout,
+        start_period: args.health_start_period,
+        start_interval: args.health_start_interval,
+        retries: args.health_retries,
+        none: args.no_healthcheck,
+    })?;
+    let restart = restart::parse(args.restart.as_deref().unwrap_or_default())?;
+    if args.rm && restart != RestartPolicy::No {
+        return Err(Error::RestartAndRemove);
+    }
     let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     let limits = Limits {
         // Docker's zero means unset, for each of them.
@@ -143,6 +157,8 @@ pub(crate) fn request(
         stop_signal: set(args.stop_signal),
         stop_timeout: args.stop_timeout,
         auto_remove: args.rm,
+        restart,
+        healthcheck,
         oom_score_adj: args.oom_score_adj.filter(|score| *score != 0),
         oom_kill_disable: args.oom_kill_disable,
         ..Request::default()

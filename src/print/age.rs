@@ -4,8 +4,13 @@ use jiff::Timestamp;
 
 /// `2 hours ago`; what lies ahead is less than a second ago.
 pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.as_second().saturating_sub(then.as_second()).max(0);
-    format!("{} ago", human(u64::try_from(seconds).unwrap_or(0)))
+    format!("{} ago", since(then, now))
+}
+
+/// `2 hours`; what lies ahead is less than a second.
+pub(crate) fn since(then: Timestamp, now: Timestamp) -> String {
+    let seconds = then.duration_until(now).as_secs();
+    human(u64::try_from(seconds).unwrap_or(0))
 }
 
 fn human(seconds: u64) -> String {

@@ -4,7 +4,8 @@ use container_core::image::store::HistoryEntry;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{age, images, size, table};
+use super::containers::shortened;
+use super::{age, images, size};
 
 /// How rows are made.
 pub(crate) struct Options {
@@ -15,7 +16,7 @@ pub(crate) struct Options {
 
 /// A row; the fields are those of Docker's templates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename = "*image.historyContext", rename_all = "PascalCase")]
 pub(crate) struct Row {
     #[serde(rename = "ID")]
     pub(crate) id: String,
@@ -28,15 +29,6 @@ pub(crate) struct Row {
 
 /// How many characters of a command are shown.
 const COMMAND: usize = 45;
-
-fn shortened(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(limit - 1).collect();
-    short.push('…');
-    short
-}
 
 /// The row of a step.
 pub(crate) fn row(entry: &HistoryEntry, options: &Options) -> Row {
@@ -69,33 +61,17 @@ pub(crate) fn row(entry: &HistoryEntry, options: &Options) -> Row {
 }
 
 /// The table of `docker history`.
-pub(crate) fn table(rows: &[Row], human: bool) -> String {
-    let created = if human { "CREATED" } else { "CREATED AT" };
-    let cells = rows.iter().map(|row| {
-        let row = row.clone();
-        vec![
-            row.id,
-            row.created_since,
-            row.created_by,
-            row.size,
-            row.comment,
-        ]
-    });
-    table::table(
-        &["IMAGE", created, "CREATED BY", "SIZE", "COMMENT"],
-        &cells.collect::<Vec<_>>(),
-    )
-}
+pub(crate) const TABLE: &str =
+    "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_commands() {
-        assert_eq!(shortened("short", 45), "short");
-        let long = "x".repeat(46);
-        assert_eq!(shortened(&long, 45), format!("{}…", "x".repeat(44)));
-        assert_eq!(shortened(&"ä".repeat(45), 45), "ä".repeat(45));
-    }
+/// The titles of its columns; with times as they are, the column of ages is one of times.
+pub(crate) fn titles(human: bool) -> [(&'static str, &'static str); 6] {
+    [
+        ("Comment", "COMMENT"),
+        ("CreatedAt", "CREATED AT"),
+        ("CreatedBy", "CREATED BY"),
+        ("CreatedSince", if human { "CREATED" } else { "CREATED AT" }),
+        ("ID", "IMAGE"),
+        ("Size", "SIZE"),
+    ]
 }

@@ -5,7 +5,8 @@ use container_core::image::{Digest, Reference};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{age, size, table};
+use super::rows::Titles;
+use super::{age, size};
 use crate::flags::filter::glob;
 
 const NONE: &str = "<none>";
@@ -19,7 +20,7 @@ pub(crate) struct Options {
 
 /// A row; the fields are those of Docker's templates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename = "*formatter.imageContext", rename_all = "PascalCase")]
 pub(crate) struct Row {
     pub(crate) containers: &'static str,
     pub(crate) created_at: String,
@@ -134,23 +135,24 @@ pub(crate) fn rows(
 }
 
 /// The table of `docker images`.
-pub(crate) fn table(rows: &[Row], digests: bool) -> String {
-    let mut header = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
-    if digests {
-        header.insert(2, "DIGEST");
-    }
-    let cells = rows.iter().map(|row| {
-        let mut cells = vec![
-            row.repository.clone(),
-            row.tag.clone(),
-            row.id.clone(),
-            row.created_since.clone(),
-            row.size.clone(),
-        ];
-        if digests {
-            cells.insert(2, row.digest.clone());
-        }
-        cells
-    });
-    table::table(&header, &cells.collect::<Vec<_>>())
-}
+pub(crate) const TABLE: &str =
+    "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+
+/// The same with `--digests`.
+pub(crate) const TABLE_WITH_DIGESTS: &str =
+    "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
+
+/// The titles of its columns.
+pub(crate) const TITLES: &Titles = &[
+    ("Containers", "CONTAINERS"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedSince", "CREATED"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("Repository", "REPOSITORY"),
+    ("SharedSize", "SHARED SIZE"),
+    ("Size", "SIZE"),
+    ("Tag", "TAG"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("VirtualSize", "SIZE"),
+];

@@ -1,10 +1,12 @@
 //! Text out: tables, sizes, ages, templates, progress.
 
 pub(crate) mod age;
+pub(crate) mod containers;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod progress;
+pub(crate) mod rows;
 pub(crate) mod size;
 pub(crate) mod table;
 pub(crate) mod template;

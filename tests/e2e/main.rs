@@ -18,4 +18,5 @@ mod images;
 mod inside;
 mod library;
 mod real_images;
+mod templates;
 mod terminal;

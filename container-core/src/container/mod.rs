@@ -3,6 +3,7 @@
 
 mod builder;
 mod dial;
+mod size;
 
 use std::fmt;
 use std::os::fd::OwnedFd;

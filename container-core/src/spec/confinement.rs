@@ -74,7 +74,7 @@ const ALL_CAPABILITIES: [Capability; 41] = [
 ];
 
 /// Masked in Docker's containers.
-const MASKED: [&str; 12] = [
+pub const MASKED_PATHS: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -90,7 +90,7 @@ const MASKED: [&str; 12] = [
 ];
 
 /// Read-only in Docker's containers.
-const READ_ONLY: [&str; 5] = [
+pub const READ_ONLY_PATHS: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
     "/proc/irq",
@@ -106,7 +106,7 @@ pub(super) fn masked_paths(input: &Input<'_>) -> Vec<String> {
     if unmasked(input.request) {
         return Vec::new();
     }
-    let fixed = MASKED.iter().map(|s| (*s).to_owned());
+    let fixed = MASKED_PATHS.iter().map(|s| (*s).to_owned());
     fixed
         .chain(input.host.thermal_throttle.iter().cloned())
         .collect()
@@ -116,7 +116,7 @@ pub(super) fn readonly_paths(request: &Request) -> Vec<String> {
     if unmasked(request) {
         return Vec::new();
     }
-    READ_ONLY.iter().map(|s| (*s).to_owned()).collect()
+    READ_ONLY_PATHS.iter().map(|s| (*s).to_owned()).collect()
 }
 
 /// Docker's rules (moby `caps.TweakCapabilities`): `ALL` added is all but what is dropped by

@@ -21,10 +21,11 @@ use crate::error::{Error, Result};
 use crate::request::{NamespaceMode, Request, UserNamespace};
 use crate::seccomp::Arch;
 
+pub use confinement::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use mounts::EtcFiles;
 pub(crate) use namespaces::hostname;
 pub(crate) use process::exec as compile_exec;
-pub(crate) use process::signal_number;
+pub use process::signal_number;
 
 /// The directories that make up a container's root file system; nothing is mounted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

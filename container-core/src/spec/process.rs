@@ -266,8 +266,8 @@ pub(crate) fn exec(
     process
 }
 
-/// A signal by name or number, as `docker kill -s` takes it.
-pub(crate) fn signal_number(name: &str) -> Option<i32> {
+/// A signal by name (`SIGTERM`, `term`, `RTMIN+1`) or number, as `docker kill -s` takes it.
+pub fn signal_number(name: &str) -> Option<i32> {
     if let Ok(number) = name.parse::<i32>() {
         return (1..=64).contains(&number).then_some(number);
     }
