@@ -61,3 +61,10 @@ pub(crate) fn search_path() -> Vec<PathBuf> {
 pub(crate) fn working_directory() -> io::Result<PathBuf> {
     std::env::current_dir()
 }
+
+/// User and group id of who has called this program by sudo(8).
+pub(crate) fn caller_of_sudo() -> Option<(u32, u32)> {
+    let id = |name| var(name)?.parse::<u32>().ok();
+    let caller = (id("SUDO_UID")?, id("SUDO_GID")?);
+    rustix::process::geteuid().is_root().then_some(caller)
+}

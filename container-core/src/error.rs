@@ -52,6 +52,9 @@ pub enum Error {
     /// An image could not be pulled.
     #[error(transparent)]
     Pull(#[from] container_image::registry::PullError),
+    /// Something cannot be done with a volume.
+    #[error(transparent)]
+    Volume(#[from] crate::volume::VolumeError),
     /// The seccomp profile cannot be used.
     #[error("seccomp profile: {0}")]
     Seccomp(#[from] crate::seccomp::SeccompError),

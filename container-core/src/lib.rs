@@ -17,6 +17,7 @@ mod listeners;
 mod log;
 mod machine;
 mod monitor;
+mod mounts;
 mod name;
 mod outbox;
 pub mod plan;
@@ -31,6 +32,7 @@ pub mod spec;
 mod state;
 mod stdio;
 mod unpack;
+pub mod volume;
 mod wire;
 
 pub use container_image as image;
@@ -42,9 +44,10 @@ pub use error::{CommandProblem, Error, Result};
 pub use events::{Event, EventKind, Events};
 pub use exec::{Exec, ExecBuilder, ExecRequest};
 pub use log::{LogError, LogLine, LogOptions, LogReader, LogStream, Logs};
-pub use request::{Mount, MountSource, Network, Request};
+pub use request::{Mount, MountPoint, MountSource, Network, Request};
 pub use state::{Health, HealthStatus, Inspect, Probed, Record, State, Status};
 pub use stdio::Stdio;
+pub use volume::{NewVolume, Volume, Volumes};
 
 /// Compiles the example in the project's README.
 #[cfg(doctest)]

@@ -2,10 +2,15 @@
 //! [`ContainerBuilder`](crate::ContainerBuilder) fills a [`Request`],
 //! [`spec::compile`](crate::spec::compile) judges it.
 
+mod mount;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use container_image::docker::Healthcheck;
+pub use mount::{
+    Bind, ImageSource, Mount, MountPoint, MountSource, Owner, Recursion, VolumeSource, VolumesFrom,
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything a caller can say about a container. Field names follow `docker run`.
@@ -33,8 +38,11 @@ pub struct Request {
     pub hostname: Option<String>,
     /// NIS domain name.
     pub domainname: Option<String>,
-    /// Bind mounts and tmpfs, in order.
+    /// Bind mounts, volumes, images and tmpfs, in order.
     pub mounts: Vec<Mount>,
+    /// Containers whose volumes and bind mounts this one gets, too, but for those at places that
+    /// are taken.
+    pub volumes_from: Vec<VolumesFrom>,
     /// Mount the root file system read-only.
     pub read_only: bool,
     /// Which network the container gets.
@@ -130,38 +138,6 @@ pub enum RestartPolicy {
     Always,
     /// It is started again, after a boot too, unless it was stopped by hand.
     UnlessStopped,
-}
-
-/// One mount of the caller's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Mount {
-    /// Where it comes from.
-    pub source: MountSource,
-    /// Absolute path in the container.
-    pub target: String,
-    /// Mount it read-only.
-    pub read_only: bool,
-    /// Propagation of a bind mount: `private` (`rprivate` when empty), `rslave`, …
-    pub propagation: String,
-}
-
-/// Where a [`Mount`] comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum MountSource {
-    /// A file or directory of the host.
-    Bind {
-        /// Absolute path on the host.
-        path: PathBuf,
-        /// Make a missing source directory, as `docker run -v` does (`--mount` does not).
-        create: bool,
-        /// Leave the mounts below the source out.
-        non_recursive: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Mount options as tmpfs spells them (`size=64m`, `mode=1777`, `noexec`).
-        options: Vec<String>,
-    },
 }
 
 /// The network of a container. Bridges are not there yet.

@@ -1,6 +1,7 @@
 //! The story of `run`, one type per arrow. The monitor tells the rest of it
 //! (`monitor::supervise`).
 
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -17,9 +18,10 @@ use crate::log;
 use crate::machine;
 use crate::monitor::client;
 use crate::monitor::job::{Act, Entry, EntryKind, Job};
+use crate::mounts::{self, Mounted};
 use crate::name;
 use crate::plan::{self, User};
-use crate::request::{Limits, MountSource, Request, RestartPolicy, UserNamespace};
+use crate::request::{Limits, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
 use crate::stdio::{self, Prepared, Stdio, Streams};
@@ -36,7 +38,7 @@ pub(crate) async fn start(
     let mut ends = Ends::new(&request, streams, attach)?;
     let company = machine::company(engine, &request)?;
     let monitor = engine.monitor(company)?;
-    let record = record(base, request)?;
+    let record = record(engine, base, request)?;
     launch(
         engine,
         base,
@@ -54,9 +56,10 @@ pub(crate) async fn create(engine: &Engine, base: &Base, request: Request) -> Re
     // With whom it shares namespaces is asked at its start.
     let company = Company::default();
     let monitor = engine.monitor(company)?;
-    let record = record(base, request)?;
-    let (job, lease, warnings) = job(engine, base, company, Act::Create, record)?;
-    let fds: Vec<_> = lease.iter().map(AsFd::as_fd).collect();
+    let record = record(engine, base, request)?;
+    let (job, held, warnings) = job(engine, base, company, Act::Create, record)?;
+    let leases = held.leases.iter().map(AsFd::as_fd);
+    let fds: Vec<_> = leases.chain(held.locks.iter().map(AsFd::as_fd)).collect();
     client::make(monitor, &job, &fds).await?;
     let inspect = state::inspect(engine, &job.record.id)?;
     Ok(Container {
@@ -185,10 +188,11 @@ fn config(base: &Base) -> Option<&oci_spec::image::Config> {
 }
 
 /// A new container's record. Its arguments and its cgroup are filled in when they are known.
-fn record(base: &Base, mut request: Request) -> Result<Record> {
+fn record(engine: &Engine, base: &Base, mut request: Request) -> Result<Record> {
     let id = name::new_id()?;
     let name = name::choose(request.name.take())?;
     inherit_labels(&mut request, config(base));
+    let mounts = mounts::points(engine, &request, config(base))?;
     Ok(Record {
         id,
         name,
@@ -200,7 +204,17 @@ fn record(base: &Base, mut request: Request) -> Result<Record> {
         cgroup: PathBuf::new(),
         args: Vec::new(),
         request,
+        mounts,
     })
+}
+
+/// What keeps things that a container needs from being removed.
+#[derive(Debug)]
+struct Held {
+    /// Images, as long as it lives.
+    leases: Vec<Lease>,
+    /// Volumes, until its record names them.
+    locks: Vec<File>,
 }
 
 /// request ─snapshot→ Rootfs ─spec::compile→ Spec ─plan::lower→ Plan: a monitor's job, and what
@@ -211,11 +225,11 @@ fn job(
     company: Company,
     act: Act,
     mut record: Record,
-) -> Result<(Job, Option<Lease>, Vec<String>)> {
+) -> Result<(Job, Held, Vec<String>)> {
     let id = record.id.clone();
     let (rootfs, entries, lease) = rootfs(engine, base, &engine.container_dir(&id))?;
     let request = &record.request;
-    make_sources(request)?;
+    let mut mounted = Mounted::look_up(engine, act, &record)?;
     let devices = machine::devices(request)?;
     let block_devices = machine::block_devices(&request.limits)?;
     let facts = machine::facts(engine)?;
@@ -230,6 +244,8 @@ fn job(
         id: &id,
         request,
         config,
+        mounts: &record.mounts,
+        sources: &mounted.facts,
         rootfs: &rootfs,
         etc: &etc,
         host: &facts.host,
@@ -271,6 +287,8 @@ fn job(
         stop_timeout: request.stop_timeout.unwrap_or(10),
         check,
         capabilities: facts.host.capabilities,
+        volumes: std::mem::take(&mut mounted.volumes),
+        volume_locks: mounted.locks.len(),
         record: {
             record.cgroup = cgroup.clone().into();
             record.args.clone_from(&plan.process.args);
@@ -279,7 +297,11 @@ fn job(
         cgroup,
         plan,
     };
-    Ok((job, lease, compiled.warnings))
+    let held = Held {
+        leases: lease.into_iter().chain(mounted.leases).collect(),
+        locks: mounted.locks,
+    };
+    Ok((job, held, compiled.warnings))
 }
 
 /// How what the container writes is logged.
@@ -311,13 +333,14 @@ async fn launch(
     record: Record,
     ends: &mut Ends,
 ) -> Result<Container> {
-    let (mut job, lease, warnings) = job(engine, base, company, act, record)?;
+    let (mut job, held, warnings) = job(engine, base, company, act, record)?;
     let Ends { prepared, pending } = ends;
     job.streams = prepared.streams;
     job.attach = pending.as_ref().map(|pending| pending.attach);
     let mut fds: Vec<_> = prepared.passed.iter().map(AsFd::as_fd).collect();
-    fds.extend(lease.iter().map(AsFd::as_fd));
+    fds.extend(held.leases.iter().map(AsFd::as_fd));
     fds.extend(pending.iter().flat_map(Pending::descriptors));
+    fds.extend(held.locks.iter().map(AsFd::as_fd));
     let (mut link, pid, terminal) = client::launch(monitor, &job, &fds).await?;
     prepared.passed.clear();
     link.set_pumps(prepared.start_pumps()?);
@@ -406,20 +429,6 @@ fn etc_files(request: &Request, id: &str, host: &HostFacts) -> Result<[Entry; 3]
         file("hostname", format!("{hostname}\n")),
         file("resolv.conf", etc.resolv_conf(request)),
     ])
-}
-
-/// `docker run -v` makes a source directory that is missing.
-fn make_sources(request: &Request) -> Result<()> {
-    for mount in &request.mounts {
-        if let MountSource::Bind {
-            path, create: true, ..
-        } = &mount.source
-            && !path.exists()
-        {
-            std::fs::create_dir_all(path).map_err(Error::io("make the directory", path))?;
-        }
-    }
-    Ok(())
 }
 
 /// The image's labels are the container's, unless the caller has given one another value.

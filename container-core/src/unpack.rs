@@ -32,6 +32,10 @@ enum Task {
     Remove {
         dir: PathBuf,
     },
+    /// Tell how many bytes the files below have.
+    Measure {
+        dir: PathBuf,
+    },
 }
 
 /// Unpacks with the rights of the root of a user namespace.
@@ -62,6 +66,17 @@ impl InUserNamespace {
         }
     }
 
+    /// How many bytes the files of a tree have.
+    pub(crate) fn measure(&self, dir: &Path) -> Result<u64, UnpackError> {
+        let task = Task::Measure {
+            dir: dir.to_owned(),
+        };
+        let (child, channel) = self.start(&task, None)?;
+        let answered = answer(&channel);
+        child.wait();
+        answered
+    }
+
     fn start(
         &self,
         task: &Task,
@@ -79,9 +94,11 @@ impl InUserNamespace {
     }
 }
 
-fn answer(channel: &Channel) -> Result<(), UnpackError> {
+/// The worker's answer: for a measurement the number of bytes.
+fn answer(channel: &Channel) -> Result<u64, UnpackError> {
     match channel.receive::<News>().map_err(failed)? {
-        Some((News::Done, _)) => Ok(()),
+        Some((News::Done, _)) => Ok(0),
+        Some((News::Bytes(bytes), _)) => Ok(bytes),
         Some((
             News::Failed(Failure::Io {
                 path,
@@ -125,7 +142,7 @@ impl Unpacker for InUserNamespace {
         child.wait();
         match (fed, answered) {
             (Fed::SourceFailed(e), _) => Err(UnpackError::Read(e)),
-            (_, answered) => answered,
+            (_, answered) => answered.map(drop),
         }
     }
 
@@ -138,7 +155,7 @@ impl Unpacker for InUserNamespace {
         )?;
         let answered = answer(&channel);
         child.wait();
-        answered
+        answered.map(drop)
     }
 }
 
@@ -169,14 +186,15 @@ pub(crate) fn serve(channel: &Channel) -> io::Result<()> {
         return Ok(());
     };
     let done = match task {
-        Task::Remove { dir } => remove_tree(&dir),
+        Task::Remove { dir } => remove_tree(&dir).map(|()| News::Done),
+        Task::Measure { dir } => measure_here(&dir).map(News::Bytes),
         Task::Unpack { dir, squash } => match fds.into_iter().next() {
-            Some(pipe) => unpack_here(&mut File::from(pipe), &dir, squash),
+            Some(pipe) => unpack_here(&mut File::from(pipe), &dir, squash).map(|()| News::Done),
             None => Err(failed("no archive came")),
         },
     };
     let failure = match done {
-        Ok(()) => return channel.send(&News::Done, &[]),
+        Ok(news) => return channel.send(&news, &[]),
         Err(UnpackError::Io {
             action,
             path,
@@ -196,13 +214,23 @@ pub(crate) fn serve(channel: &Channel) -> io::Result<()> {
     channel.send(&News::Failed(failure), &[])
 }
 
-fn unpack_here(tar: &mut File, dir: &Path, squash: bool) -> Result<(), UnpackError> {
+/// How many bytes the files of a tree have, as far as this process may look.
+pub(crate) fn measure_here(dir: &Path) -> Result<u64, UnpackError> {
+    let top = open(dir, "open")?;
+    container_image::layer::size(top.as_fd()).map_err(failed)
+}
+
+fn open(dir: &Path, action: &'static str) -> Result<OwnedFd, UnpackError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(dir, flags, Mode::empty()).map_err(|e| UnpackError::Io {
-        action: "open layer directory",
+    rustix::fs::open(dir, flags, Mode::empty()).map_err(|e| UnpackError::Io {
+        action,
         path: dir.to_owned(),
         source: e.into(),
-    })?;
+    })
+}
+
+fn unpack_here(tar: &mut File, dir: &Path, squash: bool) -> Result<(), UnpackError> {
+    let root = open(dir, "open layer directory")?;
     let options = UnpackOptions {
         overlay_xattrs: OverlayXattrs::User,
         owners: if squash { Owners::Squash } else { Owners::Keep },

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use container_core::{CommandProblem, Engine, Error, Mount, MountSource, Network, Status, Stdio};
+use container_core::{CommandProblem, Engine, Error, Mount, Network, Status, Stdio};
 
 fn engine() -> (tempfile::TempDir, Engine) {
     // Longer than the path of a socket may be.
@@ -495,14 +495,7 @@ async fn mounts_of_the_caller_below_each_other() {
     let (dir, engine) = engine();
     let outer = dir.path().join("outer");
     fs::create_dir_all(outer.join("inner")).unwrap();
-    let tmpfs = |target: &str| Mount {
-        source: MountSource::Tmpfs {
-            options: vec!["size=1m".into()],
-        },
-        target: target.into(),
-        read_only: false,
-        propagation: String::new(),
-    };
+    let tmpfs = |target: &str| Mount::tmpfs(target, ["size=1m"]);
     let output = engine
         .container("host")
         // The deeper one first: parents are mounted before children all the same.

@@ -27,7 +27,6 @@ const fn later(long: &'static str, why: &'static str) -> Later {
 }
 
 const NETWORKS: &str = "networks come later";
-const VOLUMES: &str = "volumes come later";
 const WINDOWS: &str = "it is for containers of Windows";
 
 /// Docker's flags of `run` that are refused, each with the reason.
@@ -80,8 +79,6 @@ const LATER: &[Later] = &[
         harmless: Some("false"),
         ..later("use-api-socket", "there is no daemon and no API socket")
     },
-    later("volume-driver", VOLUMES),
-    later("volumes-from", VOLUMES),
 ];
 
 /// The flags of a verb, and those it refuses.

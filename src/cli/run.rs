@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use container_core::request::{Device, Mount, Ulimit};
+use container_core::request::{Device, Mount, Ulimit, VolumesFrom};
 
 use crate::flags::{device, duration, env, label, mount, mount_spec, names, size, ulimit};
 
@@ -254,6 +254,12 @@ pub(crate) struct CreateArgs {
     /// Bind mount a volume
     #[arg(short, long, value_name = "list", value_parser = mount::volume)]
     pub(crate) volume: Vec<Mount>,
+    /// Optional volume driver for the container
+    #[arg(long, value_name = "string")]
+    pub(crate) volume_driver: Option<String>,
+    /// Mount volumes from the specified container(s)
+    #[arg(long, value_name = "list", value_parser = mount::volumes_from)]
+    pub(crate) volumes_from: Vec<VolumesFrom>,
     /// Working directory inside the container
     #[arg(short, long, value_name = "string")]
     pub(crate) workdir: Option<String>,

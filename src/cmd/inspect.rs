@@ -208,6 +208,7 @@ fn find_container(engine: &Engine, name: &str, size: bool) -> Result<Value, Erro
         lower: image.as_ref().map(lower).unwrap_or_default(),
         directory: engine.root().join("containers").join(handle.id()),
         run_directory: engine.run_root().join(handle.id()),
+        volumes: engine.root().join("volumes"),
         machine: rustix::system::uname()
             .nodename()
             .to_string_lossy()

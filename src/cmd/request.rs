@@ -86,6 +86,7 @@ pub(super) fn read_and_request(args: CreateArgs) -> Result<Request, Error> {
         label_files,
         seccomp,
         cwd: &cwd,
+        caller: environment::caller_of_sudo(),
         console_size,
     };
     request(args, security, outside)

@@ -14,7 +14,7 @@ pub(crate) fn run(settings: &Settings, args: RmArgs) -> Result<u8, Error> {
             why: "links come with networks",
         });
     }
-    let force = args.force;
+    let (force, volumes) = (args.force, args.volumes);
     let missing = |name: &String, engine: &container_core::Engine| {
         let error = engine.get(name).err()?;
         matches!(error, container_core::Error::NoSuchContainer { .. }).then_some(error)
@@ -31,6 +31,6 @@ pub(crate) fn run(settings: &Settings, args: RmArgs) -> Result<u8, Error> {
         });
     }
     each::at_once(settings, &names, async move |engine, name| {
-        Ok(engine.get(name)?.remove(force).await?)
+        Ok(engine.get(name)?.remove_with(force, volumes).await?)
     })
 }

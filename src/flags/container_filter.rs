@@ -184,12 +184,13 @@ impl ContainerFilters {
         let ended = !state.status.is_live() && !state.started.is_empty();
         let code = state.exit.as_ref().map_or(0, |exit| exit.code);
         let mounted = |wanted: &String| {
-            record.request.mounts.iter().any(|mount| {
-                let from = match &mount.source {
-                    MountSource::Bind { path, .. } => path.to_str() == Some(wanted),
-                    MountSource::Tmpfs { .. } => false,
+            record.mounts.iter().any(|point| {
+                let from = match &point.mount.source {
+                    MountSource::Bind(bind) => bind.path.to_str() == Some(wanted),
+                    MountSource::Volume(volume) => volume.name.as_ref() == Some(wanted),
+                    MountSource::Image(_) | MountSource::Tmpfs { .. } => false,
                 };
-                from || mount.target == *wanted
+                from || point.mount.target == *wanted
             })
         };
         any(&self.id, |pattern| pattern.matches(&record.id))
@@ -250,6 +251,7 @@ mod tests {
                     .into(),
                     ..Request::default()
                 },
+                mounts: Vec::new(),
             },
             state,
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use container_core::request::{Limits, Request, RestartPolicy, Seccomp};
+use container_core::request::{Limits, Mount, MountSource, Request, RestartPolicy, Seccomp};
 
 use super::health::{self, HealthFlags};
 use super::namespace::{Kind, ipc, mode, network};
@@ -22,6 +22,8 @@ pub(crate) struct Outside<'a> {
     pub(crate) seccomp: Option<String>,
     /// Where relative sources of mounts start.
     pub(crate) cwd: &'a Path,
+    /// User and group id of who runs this program, where that is not who it runs as.
+    pub(crate) caller: Option<(u32, u32)>,
     /// Rows and columns of the terminal.
     pub(crate) console_size: Option<(u16, u16)>,
 }
@@ -43,10 +45,21 @@ pub(crate) fn request(
             .iter()
             .map(|text| env::lookup(text, outside.variable)),
     );
-    let mut mounts: Vec<_> = args.volume.into_iter().chain(args.mount).collect();
+    let mut mounts: Vec<Mount> = Vec::new();
+    for mut mount in args.volume {
+        if let MountSource::Volume(volume) = &mut mount.source {
+            volume.driver.clone_from(&args.volume_driver);
+        }
+        // The same twice is once, as in Docker.
+        if !mounts.contains(&mount) {
+            mounts.push(mount);
+        }
+    }
+    mounts.extend(args.mount);
     mounts.extend(args.tmpfs);
     for mount in &mut mounts {
         mount::absolute(mount, outside.cwd);
+        mount::give_to(mount, outside.caller);
     }
     let labels = outside
         .label_files
@@ -126,6 +139,7 @@ pub(crate) fn request(
         hostname: set(args.hostname),
         domainname: set(args.domainname),
         mounts,
+        volumes_from: args.volumes_from,
         read_only: args.read_only,
         network: network(&args.network)?,
         ipc: ipc(args.ipc.as_deref())?,

@@ -1,6 +1,6 @@
 //! The rows of `ps`.
 
-use container_core::request::MountSource;
+use container_core::request::{Mount, MountPoint, MountSource};
 use container_core::{Inspect, State, Status};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -110,16 +110,24 @@ pub(crate) fn row(
     let Inspect { record, state } = container;
     let command = record.args.join(" ");
     let created = timestamp(&record.created).unwrap_or(Timestamp::UNIX_EPOCH);
-    let mounts = record.request.mounts.iter().filter_map(|mount| {
-        let MountSource::Bind { path, .. } = &mount.source else {
-            return None;
+    let flag = |mount: &Mount| {
+        // Docker shows what `--tmpfs` mounts nowhere else either.
+        matches!(mount.source, MountSource::Tmpfs { .. }) && mount.spec.is_some()
+    };
+    let mounts = record.mounts.iter().filter(|point| !flag(&point.mount));
+    let mounts = mounts.map(|point| {
+        let source = match &point.mount.source {
+            MountSource::Bind(bind) => bind.path.to_string_lossy().into_owned(),
+            MountSource::Volume(volume) => volume.name.clone().unwrap_or_default(),
+            MountSource::Image(image) => image.image.clone(),
+            MountSource::Tmpfs { .. } => String::new(),
         };
-        let source = path.to_string_lossy();
-        Some(match options.no_trunc {
-            true => source.into_owned(),
+        match options.no_trunc {
+            true => source,
             false => shortened(&source, MOUNT),
-        })
+        }
     });
+    let volumes = record.mounts.iter().filter_map(MountPoint::volume);
     let labels = &record.request.labels;
     let pairs = labels.iter().map(|(name, value)| format!("{name}={value}"));
     Row {
@@ -135,7 +143,7 @@ pub(crate) fn row(
         image,
         label: Labels(labels.clone()),
         labels: pairs.collect::<Vec<_>>().join(","),
-        local_volumes: "0".to_owned(),
+        local_volumes: volumes.count().to_string(),
         mounts: mounts.collect::<Vec<_>>().join(","),
         names: record.name.clone(),
         networks: network::name(&record.request.network),

@@ -12,8 +12,8 @@ use crate::attach::Attach;
 use crate::capture::Capture;
 use crate::engine::{Engine, Pull};
 use crate::request::{
-    Device, Healthcheck, IpcMode, Limits, Mount, MountSource, NamespaceMode, Network, Request,
-    RestartPolicy, Seccomp, Ulimit, UserNamespace,
+    Device, Healthcheck, IpcMode, Limits, Mount, NamespaceMode, Network, Request, RestartPolicy,
+    Seccomp, Ulimit, UserNamespace, VolumesFrom,
 };
 use crate::stdio::{Stdio, Streams};
 
@@ -124,37 +124,31 @@ impl ContainerBuilder {
 
     /// Mounts a file or directory of the host, writable. It must exist.
     pub fn bind(self, source: impl AsRef<Path>, target: impl Into<String>) -> Self {
-        self.bind_with(source.as_ref(), target.into(), false)
+        self.mount(Mount::bind(source.as_ref(), target))
     }
 
     /// Mounts a file or directory of the host read-only. It must exist.
     pub fn bind_read_only(self, source: impl AsRef<Path>, target: impl Into<String>) -> Self {
-        self.bind_with(source.as_ref(), target.into(), true)
+        self.mount(Mount::bind(source.as_ref(), target).read_only())
     }
 
-    fn bind_with(self, source: &Path, target: String, read_only: bool) -> Self {
-        self.mount(Mount {
-            source: MountSource::Bind {
-                path: source.to_owned(),
-                create: false,
-                non_recursive: false,
-            },
-            target,
-            read_only,
-            propagation: String::new(),
-        })
+    /// Mounts a volume by its name, writable. It is made when missing and outlives the container.
+    pub fn volume(self, name: impl Into<String>, target: impl Into<String>) -> Self {
+        self.mount(Mount::volume(name, target))
     }
 
     /// Mounts an empty tmpfs.
     pub fn tmpfs(self, target: impl Into<String>) -> Self {
-        self.mount(Mount {
-            source: MountSource::Tmpfs {
-                options: Vec::new(),
-            },
-            target: target.into(),
+        self.mount(Mount::tmpfs(target, None::<String>))
+    }
+
+    /// Mounts the volumes and bind mounts of another container, too, by its id or name.
+    pub fn volumes_from(mut self, container: impl Into<String>) -> Self {
+        self.request.volumes_from.push(VolumesFrom {
+            container: container.into(),
             read_only: false,
-            propagation: String::new(),
-        })
+        });
+        self
     }
 
     /// Mounts the root file system read-only.

@@ -278,11 +278,20 @@ impl Container {
         client::pause(&self.engine, &self.id, false).await
     }
 
-    /// Removes the container. One that runs is killed when `force` is set, and is an error else.
+    /// Removes the container and the volumes of its own, not those that have a name. One that
+    /// runs is killed when `force` is set, and is an error else.
     ///
     /// # Errors
     /// It runs; somebody else is starting or removing it; a file cannot be removed.
     pub async fn remove(&self, force: bool) -> Result<()> {
+        self.remove_with(force, true).await
+    }
+
+    /// The same, with the volumes of its own or without.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub async fn remove_with(&self, force: bool, volumes: bool) -> Result<()> {
         let id = &self.id;
         loop {
             let Inspect { state, .. } = self.inspect()?;
@@ -290,7 +299,7 @@ impl Container {
                 if !force {
                     return Err(Error::Running { id: id.clone() });
                 }
-                match client::remove(&self.engine, id).await {
+                match client::remove(&self.engine, id, volumes).await {
                     // It has just ended by itself.
                     Err(Error::NotRunning { .. }) => {}
                     removed => return removed.map(drop),
@@ -303,7 +312,7 @@ impl Container {
                 Ok(claim) => {
                     // Looked at again now that nobody else can change it.
                     self.inspect()?;
-                    return state::remove(&self.engine, id, &claim);
+                    return state::remove(&self.engine, id, volumes, &claim);
                 }
             }
         }

@@ -277,8 +277,8 @@ pub(crate) async fn stop(
 }
 
 /// Kills a running container and removes it.
-pub(crate) async fn remove(engine: &Engine, id: &str) -> Result<ExitStatus> {
-    let connection = ask(engine, id, &Request::Remove).await?;
+pub(crate) async fn remove(engine: &Engine, id: &str, volumes: bool) -> Result<ExitStatus> {
+    let connection = ask(engine, id, &Request::Remove { volumes }).await?;
     or_not_running(connection.exited().await)
 }
 

@@ -13,6 +13,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use super::job::{Act, Entry, EntryKind, Failure, Job};
 use crate::events::Journal;
 use crate::state::{self, Change, Claim, Record, State, Taken};
+use crate::volume;
 
 /// Guards the directories and the name: dropping removes them unless they are to stay.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Files {
     record: Record,
     named: bool,
     keep: bool,
+    keep_volumes: bool,
     journal: Journal,
     /// Held as long as this process lives.
     claim: Claim,
@@ -66,6 +68,7 @@ impl Files {
             record: job.record.clone(),
             named: false,
             keep: job.act == Act::Start,
+            keep_volumes: false,
             journal: Journal::new(&job.run),
             claim: claim.ok_or(Failure::Held)?,
         };
@@ -75,6 +78,10 @@ impl Files {
                 files.create(&job.entries)?;
                 files.tell("create", &[]);
             }
+        }
+        for volume in &job.volumes {
+            volume::make(&job.root, volume, !job.record.request.auto_remove)
+                .map_err(|e| failure("make a volume for", &files.dir)(io::Error::other(e)))?;
         }
         Ok(files)
     }
@@ -175,6 +182,11 @@ impl Files {
         state::read_state(&path).unwrap_or_default()
     }
 
+    /// Whether the volumes of the container's own outlive it.
+    pub(super) fn keep_volumes(&mut self, keep: bool) {
+        self.keep_volumes = keep;
+    }
+
     /// Whether the directory and the name are left behind.
     pub(super) fn keep(&mut self, keep: bool) {
         self.keep = keep;
@@ -212,8 +224,16 @@ impl Drop for Files {
         if self.keep {
             return;
         }
+        let remove = container_image::layer::remove_tree;
+        let own = self.record.mounts.iter().any(|point| point.anonymous);
+        if own && !self.keep_volumes {
+            let remove = |tree: &Path| remove(tree).map_err(io::Error::other);
+            if volume::remove_anonymous(&self.root, &self.dir, remove).is_err() {
+                return;
+            }
+        }
         // What cannot be removed now is found by whoever tidies up.
-        if container_image::layer::remove_tree(&self.dir).is_ok() && self.named {
+        if remove(&self.dir).is_ok() && self.named {
             state::release_name(&self.root, &self.record.name, &self.record.id);
             self.tell("destroy", &[]);
         }

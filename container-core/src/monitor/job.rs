@@ -16,10 +16,11 @@ use crate::plan::Plan;
 use crate::runtime::{Errand, Fault};
 use crate::state::{Change, Record};
 use crate::stdio::Stream;
+use crate::volume::Volume;
 
 /// The finished work: a monitor needs nothing else. Descriptors beside it: those of the streams,
-/// in order, then the image's lease if there is one, then a connection for whoever is attached
-/// and the descriptors of his streams.
+/// in order, then the leases of images, then a connection for whoever is attached and the
+/// descriptors of his streams, then the locks of volumes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) act: Act,
@@ -30,6 +31,12 @@ pub(crate) struct Job {
     pub(crate) entries: Vec<Entry>,
     /// Files to make in its run directory: they are made anew at every start.
     pub(crate) etc: Vec<Entry>,
+    /// Volumes of the container's own, to be made if they are not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) volumes: Vec<Volume>,
+    /// How many of the descriptors, the last ones, lock volumes until the record is written.
+    #[serde(default)]
+    pub(crate) volume_locks: usize,
     pub(crate) plan: Plan,
     /// The hierarchies of the machine; none where cgroups cannot be used.
     pub(crate) hierarchy: Option<Hierarchy>,
@@ -116,6 +123,8 @@ pub(crate) enum News {
     Exited(ExitStatus),
     /// A request was carried out.
     Done,
+    /// So many were counted.
+    Bytes(u64),
 }
 
 /// Why a request or a start failed, in a form that can be sent.
@@ -191,8 +200,8 @@ pub(crate) enum Request {
     Pause(bool),
     /// Tell when the first process has ended, at once when there is none.
     Wait,
-    /// Kill it and remove it. Answered when that is done.
-    Remove,
+    /// Kill it and remove it, with the volumes of its own or without. Answered when that is done.
+    Remove { volumes: bool },
     /// Change the record, and the limits in force.
     Change(Box<Change>),
     /// Do something small inside. What comes of it comes beside the answer.

@@ -124,8 +124,9 @@ impl Supervisor {
                 self.waiters.push(Waiter { client, all: true });
                 return;
             }
-            Request::Remove => {
+            Request::Remove { volumes } => {
                 (self.ending.over, self.ending.remove) = (true, true);
+                self.files.keep_volumes(!volumes);
                 self.kill();
                 self.waiters.push(Waiter { client, all: true });
                 return;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use container_image::layer::{Direct, Unpacker};
+use container_image::layer::{Direct, UnpackError, Unpacker};
 use rustix::fs::{CWD, MemfdFlags, SealFlags};
 use rustix::mount::OpenTreeFlags;
 
@@ -96,6 +96,19 @@ impl Launcher {
         match &self.0.rootless {
             None => Arc::new(Direct),
             Some(rootless) => Arc::new(InUserNamespace::new(self.clone(), !rootless.many_ids())),
+        }
+    }
+}
+
+impl Launcher {
+    /// How many bytes the files of a tree have that containers have filled.
+    pub(crate) fn size_of_tree(&self, dir: &Path) -> Result<u64, UnpackError> {
+        match (crate::unpack::measure_here(dir), &self.0.rootless) {
+            // Another user's, who is one of ours inside the user namespace.
+            (Err(_), Some(rootless)) => {
+                InUserNamespace::new(self.clone(), !rootless.many_ids()).measure(dir)
+            }
+            (measured, _) => measured,
         }
     }
 }

@@ -28,15 +28,21 @@ use crate::wire::Channel;
 
 /// Takes a job, carries it out, reports.
 pub(super) fn run(channel: Channel) {
-    let Ok(Some((job, fds))) = channel.receive::<Job>() else {
+    let Ok(Some((job, mut fds))) = channel.receive::<Job>() else {
         return;
     };
-    let news = match Files::make(&job) {
+    let files = Files::make(&job);
+    // The record says from now on who has these volumes.
+    fds.truncate(fds.len().saturating_sub(job.volume_locks));
+    let news = match files {
         Err(failure) => News::Failed(failure),
-        Ok(mut files) if job.act == Act::Create => {
-            files.keep(true);
-            News::Done
-        }
+        Ok(mut files) if job.act == Act::Create => match runtime::populate(&job.plan) {
+            Err(fault) => News::Failed(fault.into()),
+            Ok(()) => {
+                files.keep(true);
+                News::Done
+            }
+        },
         Ok(files) => match Supervisor::start(job, files, fds) {
             Ok(supervisor) => return supervisor.live(channel),
             Err(failure) => News::Failed(failure),
@@ -92,7 +98,7 @@ pub(super) struct Supervisor {
     pub(super) hub: Hub,
     signals: SignalFd,
     owner: Option<Channel>,
-    /// The caller's streams, as long as there may be a further run; then the image's lease.
+    /// The caller's streams, as long as there may be a further run; then the leases of images.
     fds: Vec<OwnedFd>,
 }
 

@@ -10,7 +10,7 @@ use crate::seccomp::{self, Arch, SeccompError};
 
 // include/uapi/linux/sched.h
 const CLONE_NEWTIME: u64 = 0x80;
-const CLONE_NEWNS: u64 = 0x2_0000;
+pub(crate) const CLONE_NEWNS: u64 = 0x2_0000;
 pub(crate) const CLONE_NEWCGROUP: u64 = 0x200_0000;
 const CLONE_NEWUTS: u64 = 0x400_0000;
 const CLONE_NEWIPC: u64 = 0x800_0000;
@@ -96,7 +96,18 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
     if new(CLONE_NEWNET) {
         later.push(Step::Loopback);
     }
+    // New volumes are filled from the image alone: before anything is mounted over its
+    // directories, but for the overlays that the root itself is made of.
+    let mut early: Vec<Step> = own
+        .iter()
+        .filter(|m| comes_early(m))
+        .cloned()
+        .map(Step::Prepare)
+        .collect();
     for mount in own.into_iter().filter(|m| m.target != "/") {
+        if !matches!(mount.source, Source::Overlay(_)) {
+            steps.append(&mut early);
+        }
         if needs_outside(&mount.source) {
             steps.append(&mut later);
         }
@@ -160,8 +171,8 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         None => None,
     };
     let id_maps = new(CLONE_NEWUSER).then(|| IdMaps {
-        uids: maps(linux.uid_mappings()),
-        gids: maps(linux.gid_mappings()),
+        uids: id_maps(linux.uid_mappings().as_deref().unwrap_or_default()),
+        gids: id_maps(linux.gid_mappings().as_deref().unwrap_or_default()),
     });
     Ok(Plan {
         namespaces,
@@ -169,6 +180,17 @@ pub fn lower(spec: &Spec, facts: &Facts) -> Result<Plan, SeccompError> {
         steps,
         process,
     })
+}
+
+/// Whether a mount is made before all others: a volume that may have to be filled, and what is
+/// reached by the machine's network, which the container may not have.
+fn comes_early(mount: &Mount) -> bool {
+    const REMOTE: [&str; 7] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs"];
+    let remote = match &mount.source {
+        Source::New { fstype, .. } => REMOTE.contains(&&**fstype),
+        _ => false,
+    };
+    remote || mount.copy_up.is_some()
 }
 
 /// Whether a mount shows the network namespace, or a file that the monitor may be making.
@@ -204,13 +226,13 @@ fn namespace(namespace: &oci::LinuxNamespace) -> Namespace {
     }
 }
 
-fn maps(maps: &Option<Vec<oci::LinuxIdMapping>>) -> Vec<IdMap> {
+pub(super) fn id_maps(maps: &[oci::LinuxIdMapping]) -> Vec<IdMap> {
     let map = |m: &oci::LinuxIdMapping| IdMap {
         inside: m.container_id(),
         outside: m.host_id(),
         count: m.size(),
     };
-    maps.iter().flatten().map(map).collect()
+    maps.iter().map(map).collect()
 }
 
 /// What becomes read-only last, when nothing has to be made in it any more: the root, and

@@ -3,6 +3,7 @@
 //! [`lower`] turns an OCI runtime specification into a [`Plan`]; it decides everything and opens
 //! nothing. The executor (`runtime::execute`) carries a plan out and decides nothing.
 
+mod ids;
 mod lower;
 mod mounts;
 mod process;
@@ -13,9 +14,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWUSER};
+pub(crate) use lower::{CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
 pub use lower::{Facts, lower};
-pub(crate) use mounts::{is_propagation, join_lower};
+pub(crate) use mounts::{
+    CONTAINERS_IDS, copy_up_option, is_propagation, join_lower, owner_option, subpath_option,
+};
 pub(crate) use process::{capability_bit, rlimit_name};
 
 use crate::request::IdMap;
@@ -70,6 +73,9 @@ pub enum Step {
     Propagation(u64),
     /// Mount the root file system.
     Root(Root),
+    /// Make what will be mounted, and fill a volume that is new with what the root file system
+    /// has at its place.
+    Prepare(Mount),
     /// Mount something below the root.
     Mount(Mount),
     /// Show the container's cgroup at this path.
@@ -144,6 +150,49 @@ pub struct Mount {
     pub propagation: u64,
     /// Asked for by the caller, not by us: may not lie over `/proc`.
     pub foreign: bool,
+    /// Mount this part of the source only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
+    /// To whom the files seem to belong.
+    #[serde(default, skip_serializing_if = "MountIds::is_plain")]
+    pub ids: MountIds,
+    /// The source is a volume to be filled when it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_up: Option<CopyUp>,
+}
+
+/// How the owners of a mount's files are shifted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountIds {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// As the container's own user namespace is, if it has one: id 0 on disk is its root.
+    Container,
+    /// So.
+    Maps(IdMaps),
+    /// What belongs to these ids on disk is the user's of the container, and the other way round.
+    Swap {
+        /// User id outside.
+        uid: u32,
+        /// Group id outside.
+        gid: u32,
+    },
+}
+
+impl MountIds {
+    fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
+}
+
+/// Filling a new volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyUp {
+    /// The volume's directory: where the copy is noted while it is under way.
+    pub dir: String,
+    /// See the copy to the disk.
+    pub durable: bool,
 }
 
 /// What a [`Mount`] mounts.
@@ -281,6 +330,14 @@ impl fmt::Display for Step {
                 )
             }
             Self::Root(Root { path, .. }) => write!(f, "use {path} as root file system"),
+            Self::Prepare(mount) if mount.copy_up.is_none() => mount.fmt(f),
+            Self::Prepare(mount) => {
+                write!(
+                    f,
+                    "fill the new volume with what the image has at {}",
+                    mount.target
+                )
+            }
             Self::Mount(mount) => mount.fmt(f),
             Self::CgroupMount { mount, .. } => write!(f, "mount the cgroup on {}", mount.target),
             Self::Device(device) => write!(f, "make the device {}", device.path),

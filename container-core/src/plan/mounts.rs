@@ -2,7 +2,8 @@
 
 use oci_spec::runtime as oci;
 
-use super::{Mount, Overlay, Source};
+use super::lower::id_maps;
+use super::{CopyUp, IdMaps, Mount, MountIds, Overlay, Source};
 
 // include/uapi/linux/mount.h, struct mount_attr since 5.12.
 pub(super) const RDONLY: u64 = 0x1;
@@ -40,6 +41,30 @@ pub(super) fn propagation(word: &str) -> Option<u64> {
 /// Whether the word is one of mount(8)'s for propagation.
 pub(crate) fn is_propagation(word: &str) -> bool {
     propagation(word).is_some()
+}
+
+// Options of ours, in the form that mount(8) keeps for programs: `x-…` never reaches the kernel.
+const SUBPATH: &str = "x-subpath";
+const OWNER: &str = "x-owner";
+const COPY_UP: &str = "x-copy-up";
+const COPY_UP_DURABLE: &str = "x-copy-up-durable";
+/// Shift the owners as the container's user namespace does (runtime-spec config.md).
+pub(crate) const CONTAINERS_IDS: &str = "idmap";
+
+/// Mounts a part of the source.
+pub(crate) fn subpath_option(path: &str) -> String {
+    format!("{SUBPATH}={path}")
+}
+
+/// Makes the container's user the one who owns files of these ids, and the other way round.
+pub(crate) fn owner_option(uid: u32, gid: u32) -> String {
+    format!("{OWNER}={uid}:{gid}")
+}
+
+/// Fills a new volume, whose directory this is.
+pub(crate) fn copy_up_option(dir: &str, durable: bool) -> String {
+    let key = if durable { COPY_UP_DURABLE } else { COPY_UP };
+    format!("{key}={dir}")
 }
 
 /// (set, clear, recursive) of an option that is an attribute of the mount point.
@@ -86,6 +111,7 @@ pub(super) fn lower(mount: &oci::Mount) -> Mount {
         .map(|s| s.to_string_lossy().into_owned());
     let (mut set, mut clear, mut recursive, mut prop, mut bind) = (0, 0, false, 0, None);
     let mut data = Vec::new();
+    let (mut subpath, mut ids, mut copy_up) = (None, MountIds::Plain, None);
     for option in mount.options().iter().flatten() {
         if let Some((s, c, r)) = attribute(option) {
             (set, clear, recursive) = ((set & !c) | s, (clear & !s) | c, recursive | r);
@@ -96,10 +122,21 @@ pub(super) fn lower(mount: &oci::Mount) -> Mount {
                 "bind" => bind = Some(false),
                 "rbind" => bind = Some(true),
                 "defaults" | "async" | "nomand" => {}
-                option => data.push(match option.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (option.to_owned(), None),
-                }),
+                "idmap" | "ridmap" => {
+                    ids = own_maps(mount).map_or(MountIds::Container, MountIds::Maps)
+                }
+                option => match option.split_once('=') {
+                    Some((SUBPATH, path)) => subpath = Some(path.to_owned()),
+                    Some((OWNER, owner)) => ids = swap(owner).unwrap_or(ids),
+                    Some((key @ (COPY_UP | COPY_UP_DURABLE), dir)) => {
+                        copy_up = Some(CopyUp {
+                            dir: dir.to_owned(),
+                            durable: key == COPY_UP_DURABLE,
+                        });
+                    }
+                    Some((key, value)) => data.push((key.to_owned(), Some(value.to_owned()))),
+                    None => data.push((option.to_owned(), None)),
+                },
             }
         }
     }
@@ -123,7 +160,26 @@ pub(super) fn lower(mount: &oci::Mount) -> Mount {
         recursive,
         propagation: prop,
         foreign: true,
+        subpath,
+        ids,
+        copy_up,
     }
+}
+
+fn swap(owner: &str) -> Option<MountIds> {
+    let (uid, gid) = owner.split_once(':')?;
+    Some(MountIds::Swap {
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+    })
+}
+
+/// The maps that a mount brings itself.
+fn own_maps(mount: &oci::Mount) -> Option<IdMaps> {
+    Some(IdMaps {
+        uids: id_maps(mount.uid_mappings().as_ref()?),
+        gids: id_maps(mount.gid_mappings().as_ref()?),
+    })
 }
 
 /// Reads overlayfs's options; `\:` in a lower directory stands for a colon.

@@ -6,7 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::{Fault, process, steps, sys, userns};
 use crate::cgroup::Join;
-use crate::plan::{Namespace, Plan, Process};
+use crate::plan::{
+    CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, Namespace, Plan,
+    Process, Source, Step,
+};
 use crate::wire::Channel;
 
 /// One standard stream of a process to be started.
@@ -52,11 +55,6 @@ impl Monitor<'_> {
         self.0.send(&News::Terminal, &[master.as_fd()])
     }
 }
-
-const CLONE_NEWUSER: u64 = crate::plan::CLONE_NEWUSER;
-const CLONE_NEWCGROUP: u64 = crate::plan::CLONE_NEWCGROUP;
-const CLONE_NEWPID: u64 = crate::plan::CLONE_NEWPID;
-const CLONE_NEWNET: u64 = crate::plan::CLONE_NEWNET;
 
 /// Clones, carries the plan out in the new process, and returns when the program runs. What
 /// `meanwhile` makes is there for the first bind mount.
@@ -158,6 +156,35 @@ fn make_network(home: OwnedFd) -> Result<OwnedFd, Fault> {
     made.map_err(Fault::at("open the network namespace"))
 }
 
+/// Fills the new volumes of a container that is made and not started, as Docker does.
+pub(crate) fn populate(plan: &Plan) -> Result<(), Fault> {
+    let fills = |step: &Step| matches!(step, Step::Prepare(m) if m.copy_up.is_some());
+    let Some(last) = plan.steps.iter().rposition(fills) else {
+        return Ok(());
+    };
+    let needed = |step: &&Step| match step {
+        Step::Propagation(_) | Step::Root(_) => true,
+        Step::Mount(mount) => matches!(mount.source, Source::Overlay(_)),
+        step => fills(step),
+    };
+    let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
+    let (pid, _) = sys::clone(CLONE_NEWNS, None, || {
+        let steps = plan.steps[..=last].iter().filter(needed);
+        match steps::run(steps, &plan.process.user, &Monitor(&theirs)) {
+            Ok(_) => 0,
+            Err(fault) => {
+                _ = theirs.send(&News::Fault(fault), &[]);
+                1
+            }
+        }
+    })
+    .map_err(|e| namespace_fault("clone a process", CLONE_NEWNS, &e))?;
+    drop(theirs);
+    let filled = follow(&ours).map(drop);
+    _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+    filled
+}
+
 /// Reads what the new process has to say until exec closes its end.
 fn follow(channel: &Channel) -> Result<Option<OwnedFd>, Fault> {
     let mut terminal = None;
@@ -209,7 +236,7 @@ fn first_process(
     }
     join_namespaces(&plan.namespaces)?;
     prepare(&plan.process, join)?;
-    let state = steps::run(&plan.steps, &Monitor(channel))?;
+    let state = steps::run(&plan.steps, &plan.process.user, &Monitor(channel))?;
     let root = rustix::fs::open(
         "/",
         rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,

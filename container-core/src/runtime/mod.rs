@@ -10,8 +10,10 @@
 #![allow(clippy::disallowed_methods)]
 
 mod command;
+mod copy_up;
 mod enter;
 mod errand;
+mod id_mapped;
 mod init;
 mod launch;
 mod mount;
@@ -30,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use enter::enter;
 pub(crate) use errand::{Errand, errand};
-pub(crate) use launch::{Launched, Stdio, launch};
+pub(crate) use launch::{Launched, Stdio, launch, populate};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -86,6 +88,7 @@ impl From<Fault> for Error {
             } => Self::Setting {
                 setting: match setting.as_str() {
                     "mount" => "mount",
+                    "owner" => "owner",
                     "ulimit" => "ulimit",
                     "workdir" => "workdir",
                     "user" => "user",

@@ -11,8 +11,8 @@ use rustix::mount::{
 };
 
 use super::resolve::{self, Links, Make};
-use super::{Fault, sys};
-use crate::plan::{Mount, Overlay, Root, Source};
+use super::{Fault, id_mapped, sys};
+use crate::plan::{Mount, Overlay, Root, Source, User};
 
 /// Makes the root file system and returns it.
 pub(super) fn root(root: &Root) -> io::Result<OwnedFd> {
@@ -37,34 +37,108 @@ pub(super) fn root(root: &Root) -> io::Result<OwnedFd> {
     }
 }
 
-/// Carries out one mount below the root.
-pub(super) fn mount(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Fault> {
+/// Makes what is to be mounted, detached. An overlay of which all is wanted is none: mount(2) puts
+/// it in place at once.
+pub(super) fn tree(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    user: &User,
+) -> Result<Option<OwnedFd>, Fault> {
     let fault = |e: io::Error| Fault::setup(mount, &e);
-    let links = links(mount);
-    let (tree, make) = match &mount.source {
-        Source::Overlay(overlay) => {
-            let target =
-                resolve::ensure(root, &mount.target, Make::Directory, links).map_err(fault)?;
-            return mount_overlay(overlay, target.as_fd()).map_err(fault);
+    let tree = match (&mount.source, &mount.subpath) {
+        (Source::Bind { path, recursive }, None) => {
+            clone_tree(CWD, path, *recursive).map_err(|e| bind_fault(mount, path, &e))?
         }
-        Source::Bind { path, recursive } => {
-            let tree =
-                clone_tree(CWD, path, *recursive).map_err(|e| bind_fault(mount, path, &e))?;
-            let make = if resolve::is_directory(&tree).map_err(fault)? {
-                Make::Directory
-            } else {
-                Make::File
-            };
-            (tree, make)
+        (Source::Bind { path, recursive }, Some(subpath)) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let whole = rustix::fs::open(&**path, flags, Mode::empty())
+                .map_err(|e| bind_fault(mount, path, &e.into()))?;
+            part(whole.as_fd(), subpath, *recursive).map_err(|e| part_fault(mount, subpath, &e))?
         }
+        (Source::New { .. }, None) => new(mount).map_err(fault)?,
+        (Source::Overlay(_), None) => return Ok(None),
+        (_, Some(subpath)) => {
+            aside(root, mount, subpath).map_err(|e| part_fault(mount, subpath, &e))?
+        }
+    };
+    id_mapped::apply(root, &tree, mount, user)?;
+    Ok(Some(tree))
+}
+
+fn new(mount: &Mount) -> io::Result<OwnedFd> {
+    match &mount.source {
         Source::New {
             fstype,
             source,
             options,
-        } => {
-            let tree = new_filesystem(fstype, source, options, mount.set).map_err(fault)?;
-            (tree, Make::Directory)
+        } => new_filesystem(fstype, source, options, new_attributes(mount)),
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+/// The attributes that a new file system's mount is made with. One that is to be filled first
+/// gets them later.
+fn new_attributes(mount: &Mount) -> u64 {
+    match (&mount.source, &mount.copy_up) {
+        (Source::New { .. }, None) => mount.set,
+        _ => 0,
+    }
+}
+
+/// A detached copy of what is mounted at a path inside a directory.
+fn part(whole: BorrowedFd<'_>, subpath: &str, recursive: bool) -> io::Result<OwnedFd> {
+    let part = resolve::open(whole, subpath, OFlags::PATH, Links::Follow)?;
+    clone_tree(&part, "", recursive)
+}
+
+/// A part of a file system that is mounted nowhere. Only what is mounted can be copied in part
+/// (before Linux 6.15), so it is for a moment, where `/dev` has been mounted already.
+fn aside(root: BorrowedFd<'_>, mount: &Mount, subpath: &str) -> io::Result<OwnedFd> {
+    let scratch = || resolve::ensure(root, "/dev", Make::Directory, Links::Refuse);
+    match &mount.source {
+        Source::Overlay(overlay) => mount_overlay(overlay, scratch()?.as_fd())?,
+        _ => place(&new(mount)?, scratch()?.as_fd())?,
+    }
+    // Opened again, the path leads to what is mounted now.
+    let whole = scratch()?;
+    let part = part(whole.as_fd(), subpath, false);
+    let path = format!("/proc/self/fd/{}", whole.as_raw_fd());
+    rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH)?;
+    part
+}
+
+fn part_fault(mount: &Mount, subpath: &str, error: &io::Error) -> Fault {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Fault::setup(mount, error);
+    }
+    Fault::Setting {
+        setting: "mount".into(),
+        value: mount.target.clone(),
+        reason: format!("the subpath {subpath} does not exist in the source"),
+    }
+}
+
+/// Carries out one mount below the root.
+pub(super) fn mount(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    tree: Option<OwnedFd>,
+) -> Result<(), Fault> {
+    let fault = |e: io::Error| Fault::setup(mount, &e);
+    let links = links(mount);
+    let tree = match (&mount.source, tree) {
+        (_, Some(tree)) => tree,
+        (Source::Overlay(overlay), None) => {
+            let target = resolve::ensure(root, &mount.target, Make::Directory, links);
+            return mount_overlay(overlay, target.map_err(fault)?.as_fd()).map_err(fault);
         }
+        (_, None) => return Err(fault(Errno::BADF.into())),
+    };
+    let whole = matches!(mount.source, Source::New { .. }) && mount.subpath.is_none();
+    let make = if whole || resolve::is_directory(&tree).map_err(fault)? {
+        Make::Directory
+    } else {
+        Make::File
     };
     let target =
         resolve::ensure(root, &mount.target, make, links).map_err(|e| target_fault(mount, &e))?;
@@ -92,8 +166,8 @@ pub(super) fn links(mount: &Mount) -> Links {
 
 /// Sets attributes and propagation of a detached mount and puts it in place.
 pub(super) fn attach(tree: &OwnedFd, target: BorrowedFd<'_>, mount: &Mount) -> io::Result<()> {
-    // A new file system's mount is made with its attributes.
-    let new = matches!(mount.source, Source::New { .. });
+    // A new file system's mount has been made with its attributes.
+    let new = matches!(mount.source, Source::New { .. }) && mount.copy_up.is_none();
     if mount.set | mount.clear != 0 && !new {
         sys::mount_setattr(tree.as_fd(), mount.recursive, mount.set, mount.clear, 0)?;
     }
@@ -189,7 +263,13 @@ pub(super) fn new_filesystem(
     attributes: u64,
 ) -> io::Result<OwnedFd> {
     let attributes = u32::try_from(attributes).map_err(|_| Errno::INVAL)?;
-    let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let fs = match rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC) {
+        Err(Errno::NODEV) => {
+            let reason = format!("this kernel has no file system {fstype}");
+            return Err(io::Error::other(reason));
+        }
+        opened => opened?,
+    };
     let configure = || -> io::Result<()> {
         rustix::mount::fsconfig_set_string(&fs, "source", source)?;
         for (key, value) in options {

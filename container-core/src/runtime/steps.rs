@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use super::launch::Monitor;
 use super::resolve::{self, Links, Make};
-use super::{Fault, mount, sys, terminal};
-use crate::plan::{Device, Mount, Source, Step};
+use super::{Fault, copy_up, mount, sys, terminal};
+use crate::plan::{Device, Mount, Source, Step, User};
 
 /// What steps leave for later ones.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct State {
     directory: Option<(String, OwnedFd)>,
     /// The null device, once something was masked with it.
     null: Option<OwnedFd>,
+    /// What was made and is not mounted yet, by where it will be.
+    prepared: Vec<(String, OwnedFd)>,
     /// The slave side of the terminal.
     pub(super) terminal: Option<OwnedFd>,
 }
@@ -47,7 +49,11 @@ impl State {
 }
 
 /// Carries out all steps.
-pub(super) fn run(steps: &[Step], monitor: &Monitor<'_>) -> Result<State, Fault> {
+pub(super) fn run<'a>(
+    steps: impl IntoIterator<Item = &'a Step>,
+    user: &User,
+    monitor: &Monitor<'_>,
+) -> Result<State, Fault> {
     // Each call says the whole mode that it means: a device is 0666 and not what the embedder's
     // umask leaves of that. The program gets its own umask later.
     rustix::process::umask(Mode::empty());
@@ -59,9 +65,16 @@ pub(super) fn run(steps: &[Step], monitor: &Monitor<'_>) -> Result<State, Fault>
         }
         match step {
             Step::Mount(m) => {
+                let made = state.prepared.iter().position(|(at, _)| *at == m.target);
+                let made = made.map(|index| state.prepared.swap_remove(index).1);
                 let root = state.root().map_err(|e| Fault::setup(step, &e))?;
-                mount::mount(root, m)?;
+                let tree = match made {
+                    Some(tree) => Some(tree),
+                    None => mount::tree(root, m, user)?,
+                };
+                mount::mount(root, m, tree)?;
             }
+            Step::Prepare(m) => prepare(&mut state, m, user)?,
             step => one(&mut state, step, monitor).map_err(|e| Fault::setup(step, &e))?,
         }
     }
@@ -88,7 +101,7 @@ fn one(state: &mut State, step: &Step, monitor: &Monitor<'_>) -> io::Result<()> 
             state.root = Some(mount::root(root)?);
             Ok(())
         }
-        Step::Mount(_) => Ok(()),
+        Step::Mount(_) | Step::Prepare(_) => Ok(()),
         Step::CgroupMount { mount, hierarchies } => cgroup(state.root()?, mount, hierarchies),
         Step::Device(node) => device(state, node),
         Step::Symlink { to, at } => symlink(state, to, at),
@@ -116,11 +129,30 @@ fn one(state: &mut State, step: &Step, monitor: &Monitor<'_>) -> io::Result<()> 
     }
 }
 
+/// Makes what will be mounted, fills it if it is a new volume, and keeps it for its mount.
+fn prepare(state: &mut State, mount: &Mount, user: &User) -> Result<(), Fault> {
+    let fault = |e: io::Error| Fault::setup(Step::Prepare(mount.clone()), &e);
+    // Filling may take long, and nobody shall be left doing it.
+    sys::die_with_parent().map_err(fault)?;
+    let root = state.root().map_err(fault)?;
+    if let Some(tree) = mount::tree(root, mount, user)? {
+        if let Some(volume) = &mount.copy_up {
+            copy_up::copy_up(root, &mount.target, volume, tree.as_fd()).map_err(fault)?;
+        }
+        state.prepared.push((mount.target.clone(), tree));
+    }
+    Ok(())
+}
+
 /// cgroup v2: the one hierarchy. v1: a tmpfs with each hierarchy below, as on the host.
 fn cgroup(root: BorrowedFd<'_>, at: &Mount, hierarchies: &[(String, String)]) -> io::Result<()> {
     let fault = |fault| match fault {
         Fault::Setup { reason, .. } | Fault::Setting { reason, .. } => io::Error::other(reason),
         other => io::Error::other(format!("{other:?}")),
+    };
+    let place = |mount: &Mount| {
+        let tree = mount::tree(root, mount, &User::default())?;
+        mount::mount(root, mount, tree)
     };
     let described = |fstype: &str, options: Vec<(String, Option<String>)>, set| Mount {
         source: Source::New {
@@ -132,12 +164,12 @@ fn cgroup(root: BorrowedFd<'_>, at: &Mount, hierarchies: &[(String, String)]) ->
         ..at.clone()
     };
     if hierarchies.is_empty() {
-        return mount::mount(root, &described("cgroup2", Vec::new(), at.set)).map_err(fault);
+        return place(&described("cgroup2", Vec::new(), at.set)).map_err(fault);
     }
     const MOUNT_ATTR_RDONLY: u64 = 0x1;
     let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
     let tmpfs = described("tmpfs", mode, at.set & !MOUNT_ATTR_RDONLY);
-    mount::mount(root, &tmpfs).map_err(fault)?;
+    place(&tmpfs).map_err(fault)?;
     let top = resolve::open(root, &at.target, OFlags::PATH, mount::links(at))?;
     for (name, options) in hierarchies {
         let fstype = if options == "cgroup2" {

@@ -96,6 +96,29 @@ pub(crate) fn mount_setattr(
     Ok(())
 }
 
+/// Shifts the owners of a detached mount's files as a user namespace does, with all that is
+/// mounted below (mount_setattr(2), `MOUNT_ATTR_IDMAP`, Linux 5.12).
+pub(crate) fn id_map(fd: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
+    };
+    // SAFETY: the path is a C string, attr a structure of the size given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    })?;
+    Ok(())
+}
+
 /// pivot_root(2) of the current directory onto itself.
 pub(crate) fn pivot_root_here() -> io::Result<()> {
     // SAFETY: both paths are C strings.

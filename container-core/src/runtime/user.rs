@@ -8,6 +8,7 @@ use rustix::fs::{FileType, OFlags};
 
 use super::Fault;
 use super::resolve::{self, Links};
+use crate::plan::User;
 
 /// A line longer than this is nobody's; a file is read no further than [`MAX_FILE`].
 const MAX_LINE: u64 = 64 << 10;
@@ -20,6 +21,16 @@ pub(super) struct Identity {
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
     pub(super) home: String,
+}
+
+/// The user and group id of a process to be.
+pub(super) fn ids(root: BorrowedFd<'_>, user: &User) -> Result<(u32, u32), Fault> {
+    match user {
+        User::Numeric { uid, gid, .. } => Ok((*uid, *gid)),
+        User::Lookup { user, groups } => {
+            lookup(root, user, groups).map(|identity| (identity.uid, identity.gid))
+        }
+    }
 }
 
 /// Resolves Docker's `user[:group]` and further groups. Numbers need no entry; names do.

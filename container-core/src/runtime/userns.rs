@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::sys;
-use crate::plan::IdMaps;
+use crate::plan::{CLONE_NEWUSER, IdMaps};
 use crate::request::IdMap;
 use crate::wire::Channel;
 
@@ -24,6 +26,38 @@ fn text(maps: &[IdMap]) -> String {
 pub(super) fn write_maps(pid: i32, maps: &IdMaps) -> io::Result<()> {
     std::fs::write(format!("/proc/{pid}/gid_map"), text(&maps.gids))?;
     std::fs::write(format!("/proc/{pid}/uid_map"), text(&maps.uids))
+}
+
+/// A user namespace with these maps, and nobody in it.
+pub(super) fn with_maps(maps: &IdMaps) -> io::Result<OwnedFd> {
+    let (ours, theirs) = Channel::pair()?;
+    let (pid, pidfd) = sys::clone(CLONE_NEWUSER, None, || {
+        // Opened in there: `/proc` may be that of another PID namespace than ours, where this
+        // process has another number.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(own) = rustix::fs::open("/proc/self", flags, Mode::empty()) {
+            _ = theirs.send(&(), &[own.as_fd()]);
+        }
+        // Until it is killed.
+        _ = theirs.receive::<()>();
+        0
+    })?;
+    drop(theirs);
+    let made = ours.receive::<()>().and_then(|answer| {
+        let own = answer.and_then(|((), mut fds)| fds.pop());
+        let own = own.ok_or_else(|| io::Error::other("the new user namespace is gone"))?;
+        for (file, maps) in [("gid_map", &maps.gids), ("uid_map", &maps.uids)] {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&own, file, flags, Mode::empty())?;
+            // In one write(2): the kernel takes no second.
+            rustix::io::write(&file, text(maps).as_bytes())?;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&own, "ns/user", flags, Mode::empty())?)
+    });
+    _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+    _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+    made
 }
 
 /// Takes on ids 0 of the user namespace.

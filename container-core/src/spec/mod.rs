@@ -5,6 +5,7 @@ mod callers_mounts;
 mod confinement;
 mod mounts;
 mod namespaces;
+mod points;
 mod process;
 mod resources;
 #[cfg(test)]
@@ -18,12 +19,14 @@ use oci_spec::runtime::{Linux, Root, Spec};
 
 use crate::cgroup::CgroupPath;
 use crate::error::{Error, Result};
-use crate::request::{NamespaceMode, Request, UserNamespace};
+use crate::request::{MountPoint, NamespaceMode, Request, UserNamespace};
 use crate::seccomp::Arch;
 
+pub use callers_mounts::MountFacts;
 pub use confinement::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use mounts::EtcFiles;
 pub(crate) use namespaces::hostname;
+pub use points::{Inherited, mount_points};
 pub(crate) use process::exec as compile_exec;
 pub use process::signal_number;
 
@@ -109,6 +112,10 @@ pub struct Input<'a> {
     pub request: &'a Request,
     /// The image's configuration.
     pub config: Option<&'a image::Config>,
+    /// The mounts: see [`mount_points`].
+    pub mounts: &'a [MountPoint],
+    /// Their sources, looked up.
+    pub sources: &'a MountFacts,
     /// The root file system.
     pub rootfs: &'a Rootfs,
     /// Files made for this container, to lie over the image's.
@@ -169,7 +176,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
         .set_seccomp(confinement::seccomp(input, &capabilities)?)
         .set_masked_paths(Some(confinement::masked_paths(input)))
         .set_readonly_paths(Some(confinement::readonly_paths(request)))
-        .set_rootfs_propagation(mounts::root_propagation(request))
+        .set_rootfs_propagation(mounts::root_propagation(input.mounts))
         .set_sysctl(namespaces::sysctls(input)?);
     if let UserNamespace::Mapped { uids, gids } = &request.userns {
         linux

@@ -9,7 +9,7 @@ use super::confinement::distinct_devices;
 use super::{Input, Rootfs};
 use crate::error::Result;
 use crate::plan;
-use crate::request::{IpcMode, NamespaceMode, Network, Request, UserNamespace};
+use crate::request::{IpcMode, MountPoint, NamespaceMode, Network, UserNamespace};
 
 /// Files written for one container, mounted over the image's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,9 @@ fn overlay(target: &str, lower: &[PathBuf], upper: &Path, work: &Path, input: &I
     mount(target, "overlay", "overlay", &options)
 }
 
-pub(super) fn root_propagation(request: &Request) -> Option<String> {
-    let has = |word: &str| request.mounts.iter().any(|m| m.propagation.ends_with(word));
+pub(super) fn root_propagation(mounts: &[MountPoint]) -> Option<String> {
+    let words = mounts.iter().map(|point| &point.mount.propagation);
+    let has = |word: &str| words.clone().any(|w| w.ends_with(word));
     if has("shared") {
         Some("rshared".to_owned())
     } else if has("slave") {
@@ -83,7 +84,7 @@ pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
             mounts.push(mount(&device.path, "bind", &host, &["bind", "rprivate"]));
         }
     }
-    let callers = callers_mounts::compile(&input.request.mounts)?;
+    let callers = callers_mounts::compile(input)?;
     let replaced = |own: &Mount| {
         let own = own.destination();
         // With /dev all that would lie in ours goes, as in Docker.

@@ -151,11 +151,13 @@ pub(crate) fn running(engine: &Engine) -> Result<Vec<Inspect>> {
     Ok(found)
 }
 
-/// The name of a container of this image.
+/// The name of a container of this image, or with this image mounted.
 pub(crate) fn image_user(engine: &Engine, image: &Digest) -> Option<String> {
     let dir = engine.root().join("containers");
     ids(&dir).ok()?.iter().find_map(|id| {
         let record: Record = read(&engine.container_dir(id).join(RECORD)).ok()?;
-        (record.image.as_ref() == Some(image)).then_some(record.name)
+        let mounted = record.mounts.iter().map(|point| point.image.as_ref());
+        let mut images = mounted.chain([record.image.as_ref()]);
+        images.any(|i| i == Some(image)).then_some(record.name)
     })
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/containers/<id>/
 //!     config.json            the record: name, image, request; replaced by rename and update
+//!     released.json          the record, while the container is removed with its volumes
 //!     state.json             status, pid, exit; written aside and renamed at every change
 //!     rw/upper rw/work       the container's changes; the overlay is mounted on rw, in the
 //!                            container's namespace only
@@ -37,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::ExitStatus;
 use crate::error::{Error, Result};
-use crate::request::Request;
+use crate::request::{MountPoint, Request};
 
 pub(crate) use change::{Change, Taken, change};
 pub(crate) use claim::{Claim, is_held};
@@ -62,6 +63,9 @@ pub struct Record {
     pub args: Vec<String>,
     /// What was asked for, the image's labels added.
     pub request: Request,
+    /// What is mounted: as asked for, and what the image and other containers bring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountPoint>,
 }
 
 /// Where a container stands.

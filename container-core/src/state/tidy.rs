@@ -12,6 +12,7 @@ use crate::cgroup::{self, CgroupPath};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::events::Journal;
+use crate::volume;
 
 /// Looks for what killed monitors left, if nobody has lately.
 pub(crate) fn tidy_if_due(engine: &Engine) {
@@ -30,6 +31,7 @@ pub(crate) fn tidy_if_due(engine: &Engine) {
         None => tidy(engine, &engine.root().join("containers"))
             .and_then(|()| tidy(engine, engine.run_root())),
     };
+    volume::tidy(engine);
     _ = File::create(&stamp).and_then(|f| f.set_modified(SystemTime::now()));
     if let Err(error) = result {
         tracing::warn!(%error, "cannot tidy up after killed monitors");
@@ -69,7 +71,7 @@ fn tidy_one(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
     // The state of a `--rm` container went with its run directory.
     if record.request.auto_remove {
         end_leftovers(&record);
-        return remove(engine, id, claim);
+        return remove(engine, id, true, claim);
     }
     let path = state_path(&record, &dir, claim.run());
     match read::<State>(&path) {
@@ -125,10 +127,16 @@ pub(crate) async fn claim_soon(engine: &Engine, id: &str) -> Result<Claim> {
     }
 }
 
-/// Removes all traces of a container.
-pub(crate) fn remove(engine: &Engine, id: &str, _claim: &Claim) -> Result<()> {
+/// Removes all traces of a container, with the volumes of its own or without.
+pub(crate) fn remove(engine: &Engine, id: &str, volumes: bool, _claim: &Claim) -> Result<()> {
     let dir = engine.container_dir(id);
     let record = read::<Record>(&dir.join(RECORD));
+    if let Ok(record) = &record
+        && volumes
+        && record.mounts.iter().any(|point| point.anonymous)
+    {
+        remove_volumes(engine, &dir)?;
+    }
     remove_directory(engine, id)?;
     if let Ok(record) = record {
         names::release(engine.root(), &record.name, id);
@@ -137,12 +145,23 @@ pub(crate) fn remove(engine: &Engine, id: &str, _claim: &Claim) -> Result<()> {
     Ok(())
 }
 
+fn remove_volumes(engine: &Engine, dir: &Path) -> Result<()> {
+    let unpacker = engine.launcher().unpacker();
+    let remove = |tree: &Path| unpacker.remove(tree).map_err(io::Error::other);
+    volume::remove_anonymous(engine.root(), dir, remove)
+        .map_err(Error::io("remove the volumes of", dir))
+}
+
 fn remove_directory(engine: &Engine, id: &str) -> Result<()> {
     let dir = engine.container_dir(id);
     // One that was never made needs no worker to remove.
     match fs::symlink_metadata(&dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
+    }
+    if dir.join(volume::RELEASED).exists() {
+        // Killed while it removed these.
+        remove_volumes(engine, &dir)?;
     }
     engine
         .launcher()

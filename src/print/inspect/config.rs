@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::health::HealthConfig;
+use super::mounts::Flags;
 use crate::print::template::{NilList, NilMap, Omit};
 
 /// A member of a set that Go writes as a map: `"80/tcp": {}`.
@@ -123,6 +124,12 @@ impl Config {
             labels: Labels::Container(request.labels.clone()),
             stop_signal: Omit(given(&request.stop_signal, image.stop_signal.0)),
             stop_timeout: Omit(request.stop_timeout),
+            volumes: {
+                let mut volumes = image.volumes;
+                let places = Flags::of(&request.mounts).places;
+                volumes.0.extend(members(&places));
+                volumes
+            },
             ..image
         }
     }

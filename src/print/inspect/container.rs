@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use container_core::image::store::Image;
-use container_core::request::{Mount, MountSource};
 use container_core::{Inspect, State, Status};
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use super::config::Config;
 use super::health::Verdict;
 use super::host_config::HostConfig;
 use super::image::{DRIVER, GraphDriver};
+use super::mounts::MountShown;
 use super::network::NetworkSettings;
 use crate::print::template::{self, NilList, Omit, TemplateError, Value};
 
@@ -27,6 +27,8 @@ pub(crate) struct Facts<'a> {
     /// Its directories, in the store and for what lives until the next boot.
     pub(crate) directory: PathBuf,
     pub(crate) run_directory: PathBuf,
+    /// Where volumes lie.
+    pub(crate) volumes: PathBuf,
     /// The machine's host name.
     pub(crate) machine: String,
     /// With `--size`: of its changes, and of all.
@@ -83,21 +85,6 @@ struct StateShown {
     health: Omit<Option<Verdict>>,
 }
 
-/// Docker's `types.MountPoint`.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename = "types.MountPoint", rename_all = "PascalCase")]
-struct MountShown {
-    r#type: &'static str,
-    name: Omit<String>,
-    source: String,
-    destination: String,
-    driver: Omit<String>,
-    mode: String,
-    #[serde(rename = "RW")]
-    rw: bool,
-    propagation: String,
-}
-
 /// The object of one container.
 ///
 /// # Errors
@@ -137,12 +124,7 @@ pub(crate) fn container(container: &Inspect, facts: Facts<'_>) -> Result<Value, 
         graph_driver: graph_driver(&facts.directory, &facts.lower),
         size_rw: Omit(facts.sizes.map(|(changes, _)| changes)),
         size_root_fs: Omit(facts.sizes.map(|(_, all)| all)),
-        mounts: record
-            .request
-            .mounts
-            .iter()
-            .filter_map(MountShown::of)
-            .collect(),
+        mounts: MountShown::all(record, &facts.volumes),
         config: Config::of_container(record, facts.image, &facts.machine),
         network_settings: NetworkSettings::of(&record.request.network),
     })
@@ -187,29 +169,6 @@ impl StateShown {
             finished_at: time(&state.finished),
             health: Omit(state.health.as_ref().map(Verdict::of)),
         }
-    }
-}
-
-impl MountShown {
-    /// What `--tmpfs` mounts Docker shows in `HostConfig` alone.
-    fn of(mount: &Mount) -> Option<Self> {
-        let MountSource::Bind { path, .. } = &mount.source else {
-            return None;
-        };
-        let propagation = match mount.propagation.as_str() {
-            "" => "rprivate",
-            propagation => propagation,
-        };
-        Some(Self {
-            r#type: "bind",
-            name: Omit::default(),
-            source: path.display().to_string(),
-            destination: mount.target.clone(),
-            driver: Omit::default(),
-            mode: if mount.read_only { "ro" } else { "" }.to_owned(),
-            rw: !mount.read_only,
-            propagation: propagation.to_owned(),
-        })
     }
 }
 

@@ -1,16 +1,16 @@
 //! `HostConfig`: what the machine gives a container, as it was asked for.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use container_core::request::{
-    Device, IpcMode, Limits, Mount, MountSource, NamespaceMode, Request, RestartPolicy, Seccomp,
-    Ulimit,
+    Device, IpcMode, Limits, Mount, NamespaceMode, Request, RestartPolicy, Seccomp, Ulimit,
 };
 use container_core::spec::{MASKED_PATHS, READ_ONLY_PATHS};
 use serde::Serialize;
 
 use super::config::Member;
+use super::mounts::{Asked, Flags, volumes_from};
 use super::network;
 use crate::print::template::{NilList, NilMap, Omit};
 
@@ -142,24 +142,6 @@ struct Limit {
     soft: i64,
 }
 
-/// A `--mount`.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename = "mount.Mount", rename_all = "PascalCase")]
-struct Asked {
-    r#type: &'static str,
-    source: Omit<PathBuf>,
-    target: String,
-    read_only: Omit<bool>,
-    bind_options: Omit<Option<BindOptions>>,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename = "mount.BindOptions", rename_all = "PascalCase")]
-struct BindOptions {
-    propagation: Omit<String>,
-    non_recursive: Omit<bool>,
-}
-
 /// The mode of a namespace, with the words for the container's own and the machine's.
 fn mode(mode: &NamespaceMode, own: &str) -> String {
     match mode {
@@ -231,6 +213,7 @@ impl HostConfig {
             masked_paths: paths(request, &MASKED_PATHS),
             readonly_paths: paths(request, &READ_ONLY_PATHS),
             init: Omit(request.init.then_some(true)),
+            volumes_from: NilList(request.volumes_from.iter().map(volumes_from).collect()),
             ..Self::mounts(&request.mounts, Self::limits(limits))
         }
     }
@@ -272,51 +255,17 @@ impl HostConfig {
         }
     }
 
-    /// The mounts, by the flag that asks for them in Docker: only `-v` makes a missing source.
-    fn mounts(mounts: &[Mount], mut config: Self) -> Self {
-        for mount in mounts {
-            match &mount.source {
-                MountSource::Bind {
-                    path, create: true, ..
-                } => config.binds.0.push(bind(path, mount)),
-                MountSource::Bind {
-                    path,
-                    non_recursive,
-                    ..
-                } => {
-                    let options = BindOptions {
-                        propagation: Omit(mount.propagation.clone()),
-                        non_recursive: Omit(*non_recursive),
-                    };
-                    let any = options.propagation.0.is_empty() && !options.non_recursive.0;
-                    config.mounts.0.push(Asked {
-                        r#type: "bind",
-                        source: Omit(path.clone()),
-                        target: mount.target.clone(),
-                        read_only: Omit(mount.read_only),
-                        bind_options: Omit((!any).then_some(options)),
-                    });
-                }
-                MountSource::Tmpfs { options } => {
-                    let options = options.join(",");
-                    config.tmpfs.0.insert(mount.target.clone(), options);
-                }
-            }
+    /// The mounts, by the flag that asks for them in Docker.
+    fn mounts(mounts: &[Mount], config: Self) -> Self {
+        let flags = Flags::of(mounts);
+        Self {
+            binds: NilList(flags.binds),
+            mounts: Omit(flags.mounts),
+            tmpfs: Omit(flags.tmpfs),
+            volume_driver: flags.volume_driver,
+            ..config
         }
-        config
     }
-}
-
-/// `-v`'s text again.
-fn bind(source: &Path, mount: &Mount) -> String {
-    let mut text = format!("{}:{}", source.display(), mount.target);
-    let options = [if mount.read_only { "ro" } else { "" }, &mount.propagation];
-    let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
-    if !options.is_empty() {
-        text.push(':');
-        text.push_str(&options.join(","));
-    }
-    text
 }
 
 fn security(request: &Request) -> Vec<String> {
@@ -380,6 +329,7 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::{mount, mount_spec};
     use crate::print::template::value;
 
     fn json(request: &Request) -> serde_json::Value {
@@ -409,16 +359,6 @@ mod tests {
 
     #[test]
     fn what_was_asked_for() {
-        let bind = |create, target: &str| Mount {
-            source: MountSource::Bind {
-                path: "/src".into(),
-                create,
-                non_recursive: false,
-            },
-            target: target.to_owned(),
-            read_only: true,
-            propagation: String::new(),
-        };
         let request = Request {
             limits: Limits {
                 memory: Some(1 << 20),
@@ -426,15 +366,9 @@ mod tests {
                 ..Limits::default()
             },
             mounts: vec![
-                bind(true, "/a"),
-                bind(false, "/b"),
-                Mount {
-                    source: MountSource::Tmpfs {
-                        options: vec!["size=1m".into(), "noexec".into()],
-                    },
-                    read_only: false,
-                    ..bind(true, "/c")
-                },
+                mount::volume("/src:/a:ro").unwrap(),
+                mount_spec::parse("type=bind,src=/src,dst=/b,ro").unwrap(),
+                mount::tmpfs("/c:size=1m,noexec").unwrap(),
             ],
             restart: RestartPolicy::OnFailure { max_retries: 3 },
             privileged: true,

@@ -6,6 +6,7 @@ pub(crate) mod container;
 mod health;
 mod host_config;
 pub(crate) mod image;
+mod mounts;
 pub(crate) mod network;
 
 use serde::Serialize;

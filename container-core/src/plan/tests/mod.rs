@@ -373,3 +373,74 @@ fn a_terminal_and_its_size() {
         assert_eq!(found, want);
     }
 }
+
+#[test]
+fn volumes_are_filled_before_anything_lies_over_the_image() {
+    let overlay = ["lowerdir=/l", "upperdir=/u", "workdir=/w"];
+    let plan = lowered(&spec(
+        vec![
+            mount("/usr", "overlay", "overlay", &overlay),
+            mount("/proc", "proc", "proc", &[]),
+            mount(
+                "/a",
+                "bind",
+                "/v/a/_data",
+                &["rbind", "x-copy-up=/v/a", "idmap"],
+            ),
+            mount("/b", "bind", "/s", &["bind", "x-owner=5:6"]),
+            mount("/c", "nfs", ":/x", &["addr=1.2.3.4"]),
+            mount(
+                "/d",
+                "ext4",
+                "/dev/x",
+                &["x-copy-up-durable=/v/d", "x-subpath=e/f", "ro"],
+            ),
+        ],
+        |_| {},
+    ));
+    assert_eq!(
+        story(&plan)[2..],
+        [
+            "mount an overlay on /usr",
+            "fill the new volume with what the image has at /a",
+            "mount nfs on /c",
+            "fill the new volume with what the image has at /d",
+            "mount proc on /proc",
+            "wait for the monitor",
+            "bind /v/a/_data on /a",
+            "bind /s on /b",
+            "mount nfs on /c",
+            "mount ext4 on /d",
+            "devices",
+            "change the root directory",
+        ]
+        .map(str::to_owned)
+    );
+    let of = |target: &str| {
+        let mut mounts = plan.steps.iter().filter_map(|step| match step {
+            Step::Mount(m) if m.target == target => Some(m),
+            _ => None,
+        });
+        mounts.next_back().unwrap().clone()
+    };
+    let fill = |dir: &str, durable| {
+        let dir = dir.to_owned();
+        Some(CopyUp { dir, durable })
+    };
+    assert_eq!(
+        (of("/a").copy_up, of("/a").ids),
+        (fill("/v/a", false), MountIds::Container)
+    );
+    assert_eq!(of("/b").ids, MountIds::Swap { uid: 5, gid: 6 });
+    assert_eq!(
+        (of("/d").copy_up, of("/d").subpath),
+        (fill("/v/d", true), Some("e/f".into()))
+    );
+    let Source::New { options, .. } = of("/d").source else {
+        panic!("{:?}", of("/d"))
+    };
+    assert!(
+        options.is_empty(),
+        "our own never reach the kernel: {options:?}"
+    );
+}

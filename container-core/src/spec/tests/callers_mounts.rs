@@ -1,27 +1,14 @@
 use super::mounts::check;
 use super::*;
-use crate::request::{Mount, MountSource};
+use crate::request::{Bind, Mount, MountSource, Owner, Recursion};
+use crate::volume::Volume;
 
 fn bind(source: &str, target: &str) -> Mount {
-    Mount {
-        source: MountSource::Bind {
-            path: source.into(),
-            create: false,
-            non_recursive: false,
-        },
-        target: target.into(),
-        read_only: false,
-        propagation: String::new(),
-    }
+    Mount::bind(source, target)
 }
 
 fn tmpfs(target: &str, options: &[&str]) -> Mount {
-    Mount {
-        source: MountSource::Tmpfs {
-            options: strings(options),
-        },
-        ..bind("/", target)
-    }
+    Mount::tmpfs(target, options.iter().copied())
 }
 
 fn with(mounts: &[Mount]) -> Request {
@@ -57,28 +44,35 @@ fn the_callers_mounts_replace_ours() {
     }
 }
 
+fn bound(bind: Bind) -> Mount {
+    let path = "/s".into();
+    Mount {
+        source: MountSource::Bind(Bind { path, ..bind }),
+        ..Mount::bind("/s", "/t")
+    }
+}
+
 #[test]
 fn options_of_binds() {
-    #[allow(clippy::type_complexity, reason = "a table")]
-    let table: [(bool, bool, &str, &str); 7] = [
-        (false, false, "", "rbind,rprivate"),
-        (true, false, "", "rbind,rro,rprivate"),
-        (false, true, "", "bind,rprivate"),
-        (true, true, "", "bind,ro,rprivate"),
-        (false, false, "rslave", "rbind,rslave"),
-        (true, false, "shared", "rbind,rro,shared"),
-        (false, false, "private", "rbind,private"),
-    ];
-    for (read_only, non_recursive, propagation, want) in table {
+    use Recursion::*;
+    for (read_only, recursion, propagation, want) in [
+        (false, Enabled, "", "rbind,rprivate"),
+        (true, Enabled, "", "rbind,rro,rprivate"),
+        (false, Disabled, "", "bind,rprivate"),
+        (true, Disabled, "", "bind,ro,rprivate"),
+        (true, Writable, "", "rbind,ro,rprivate"),
+        (true, ReadOnly, "rprivate", "rbind,rro,rprivate"),
+        (false, Enabled, "rslave", "rbind,rslave"),
+        (true, Enabled, "shared", "rbind,rro,shared"),
+        (false, Enabled, "private", "rbind,private"),
+    ] {
         let mount = Mount {
-            source: MountSource::Bind {
-                path: "/s".into(),
-                create: true,
-                non_recursive,
-            },
             read_only,
             propagation: propagation.into(),
-            ..bind("/s", "/t")
+            ..bound(Bind {
+                recursion,
+                ..Bind::default()
+            })
         };
         check(
             &Case::default(),
@@ -86,6 +80,144 @@ fn options_of_binds() {
             &[("/t", "bind", "/s", want)],
         );
     }
+    let read_only_below = bound(Bind {
+        recursion: ReadOnly,
+        ..Bind::default()
+    });
+    Case::default().refuses(
+        &with(&[read_only_below]),
+        "mount",
+        "/t",
+        "with the mount itself",
+    );
+    let shared = Mount {
+        propagation: "rshared".into(),
+        ..bind("/s", "/t")
+    };
+    Case::rootless().refuses(&with(&[shared]), "mount", "rshared", "never reach the host");
+}
+
+#[test]
+fn owners_of_binds() {
+    let owned = |owner| {
+        with(&[bound(Bind {
+            owner,
+            ..Bind::default()
+        })])
+    };
+    let ids = Owner::Ids { uid: 7, gid: 8 };
+    for (owner, want) in [
+        (Owner::Writer, "rbind,rprivate"),
+        (Owner::Caller, "rbind,rprivate,x-owner=0:0"),
+        (ids, "rbind,rprivate,x-owner=7:8"),
+    ] {
+        let row = [("/t", "bind", "/s", want)];
+        check(&Case::default(), &owned(owner), &row);
+        if owner != ids {
+            check(&Case::rootless(), &owned(owner), &row);
+        }
+    }
+    Case::rootless().refuses(&owned(ids), "owner", "7:8", "an ordinary user");
+}
+
+fn volume(name: &str, options: &[(&str, &str)]) -> Volume {
+    Volume {
+        name: name.into(),
+        driver: "local".into(),
+        created: String::new(),
+        labels: Default::default(),
+        options: options
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect(),
+        anonymous: false,
+        mountpoint: format!("/v/{name}/_data").into(),
+    }
+}
+
+#[test]
+fn volumes() {
+    let mut case = Case::default();
+    let nfs = [("type", "nfs"), ("device", ":/x"), ("o", "addr=1.2.3.4,rw")];
+    let bound = [("type", "none"), ("device", "/d"), ("o", "bind")];
+    for volume in [
+        volume("data", &[]),
+        volume("nfs", &nfs),
+        volume("b", &bound),
+    ] {
+        case.sources.volumes.insert(volume.name.clone(), volume);
+    }
+    let no_copy = |mut mount: Mount| {
+        if let MountSource::Volume(volume) = &mut mount.source {
+            (volume.no_copy, volume.subpath) = (true, Some("a/b".into()));
+        }
+        mount
+    };
+    for (mount, row) in [
+        (
+            Mount::volume("data", "/t"),
+            (
+                "bind",
+                "/v/data/_data",
+                "rbind,rprivate,x-copy-up-durable=/v/data,idmap",
+            ),
+        ),
+        (
+            no_copy(Mount::volume("data", "/t").read_only()),
+            (
+                "bind",
+                "/v/data/_data",
+                "rbind,rprivate,rro,x-subpath=a/b,idmap",
+            ),
+        ),
+        (
+            no_copy(Mount::volume("nfs", "/t").read_only()),
+            ("nfs", ":/x", "addr=1.2.3.4,rw,ro,x-subpath=a/b,idmap"),
+        ),
+        (
+            no_copy(Mount::volume("b", "/t")),
+            ("bind", "/d", "bind,x-subpath=a/b,idmap"),
+        ),
+    ] {
+        let (typ, source, options) = row;
+        check(&case, &with(&[mount]), &[("/t", typ, source, options)]);
+    }
+    let missing = with(&[Mount::volume("none", "/t")]);
+    case.refuses(&missing, "mount", "none", "no such volume");
+}
+
+#[test]
+fn a_volume_that_goes_with_the_container_need_not_be_on_disk() {
+    let mut case = Case::default();
+    let made = volume("made-up", &[]);
+    case.sources.volumes.insert("made-up".into(), made);
+    let mut request = with(&[Mount::anonymous_volume("/t")]);
+    for (auto_remove, key) in [(true, "x-copy-up="), (false, "x-copy-up-durable=")] {
+        request.auto_remove = auto_remove;
+        let (_, _, options) = case.mount(&request, "/t").unwrap();
+        assert!(options.iter().any(|o| o.starts_with(key)), "{options:?}");
+    }
+}
+
+#[test]
+fn images() {
+    let mut case = Case::rootless();
+    let layers = |n: u32| (0..n).map(|n| format!("/l:/{n}").into()).collect();
+    case.sources.images.insert("one".into(), layers(1));
+    case.sources.images.insert("two".into(), layers(2));
+    check(
+        &case,
+        &with(&[Mount::image("one", "/t"), Mount::image("two", "/u")]),
+        &[
+            ("/t", "bind", "/l:/0", "bind,ro,idmap"),
+            (
+                "/u",
+                "overlay",
+                "overlay",
+                r"lowerdir=/l\:/0:/l\:/1,userxattr,idmap",
+            ),
+        ],
+    );
 }
 
 #[test]

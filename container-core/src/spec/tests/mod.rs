@@ -4,6 +4,7 @@ mod callers_mounts;
 mod confinement;
 mod mounts;
 mod namespaces;
+mod points;
 mod process;
 mod resources;
 
@@ -13,7 +14,10 @@ use std::path::{Path, PathBuf};
 use oci_spec::image;
 use oci_spec::runtime as oci;
 
-use super::{Company, Compiled, EtcFiles, HostDevice, HostFacts, Input, Rootfs, compile};
+use super::{
+    Company, Compiled, EtcFiles, HostDevice, HostFacts, Input, MountFacts, Rootfs, compile,
+    mount_points,
+};
 use crate::error::{Error, Result};
 use crate::request::{Request, UserNamespace};
 use crate::seccomp::Arch;
@@ -28,6 +32,7 @@ struct Case {
     company: Company,
     devices: Vec<HostDevice>,
     block_devices: HashMap<PathBuf, (u32, u32)>,
+    sources: MountFacts,
 }
 
 impl Default for Case {
@@ -58,6 +63,7 @@ impl Default for Case {
             company: Company::default(),
             devices: Vec::new(),
             block_devices: HashMap::new(),
+            sources: MountFacts::default(),
         }
     }
 }
@@ -84,10 +90,14 @@ impl Case {
             hostname: "/c/hostname".into(),
             resolv_conf: "/c/resolv.conf".into(),
         };
+        let config = self.config.as_ref();
+        let mounts = mount_points(request, config, &[], || Ok("made-up".into()))?;
         compile(&Input {
             id: ID,
             request,
-            config: self.config.as_ref(),
+            config,
+            mounts: &mounts,
+            sources: &self.sources,
             rootfs: &self.rootfs,
             etc: &etc,
             host: &self.host,
