@@ -163,6 +163,9 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// A container did not become what was waited for.
+    #[error(transparent)]
+    NotReady(Box<crate::ready::NotReady>),
     /// A process or container did not end in the time it was given.
     #[error("{what} had not ended after {after:?} and was killed")]
     TimedOut {

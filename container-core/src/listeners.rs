@@ -1,5 +1,5 @@
-//! Which TCP ports a container listens on: `/proc/<pid>/net/tcp` and `tcp6` (proc_pid_net(5)),
-//! which show the network namespace of the process. Looking there disturbs no server, as
+//! What a container listens on: `/proc/<pid>/net/tcp`, `tcp6` and `unix` (proc_pid_net(5)), which
+//! show the network namespace of the process. Looking there disturbs no server, as
 //! connecting would.
 
 use std::fs::File;
@@ -29,6 +29,30 @@ pub(crate) fn addresses(pid: u32, port: u16) -> io::Result<Vec<IpAddr>> {
         }
     }
     Ok(found)
+}
+
+/// Whether somebody listens on a Unix socket that was bound to this path; `None` when none was.
+pub(crate) fn unix(pid: u32, path: &str) -> io::Result<Option<bool>> {
+    let file = File::open(format!("/proc/{pid}/net/unix"))?;
+    let mut bound = None;
+    for line in BufReader::new(file.take(MOST)).split(b'\n').skip(1) {
+        match parse_unix(&String::from_utf8_lossy(&line?)) {
+            Some((at, true)) if at == path => return Ok(Some(true)),
+            Some((at, false)) if at == path => bound = Some(false),
+            _ => {}
+        }
+    }
+    Ok(bound)
+}
+
+/// A line's path, and whether it listens: `…: 00000002 00000000 00010000 0001 01 12345 /run/x`.
+fn parse_unix(line: &str) -> Option<(&str, bool)> {
+    const ACCEPTS: u32 = 0x1_0000;
+    let flags = line.split_ascii_whitespace().nth(3)?;
+    let flags = u32::from_str_radix(flags, 16).ok()?;
+    let (_, path) = line.split_once(" /")?;
+    let path = &line[line.len() - path.len() - 1..];
+    Some((path, flags & ACCEPTS != 0))
 }
 
 /// Where to connect to, in this order, to reach those who listen at these addresses.
@@ -139,6 +163,16 @@ mod tests {
             [IpAddr::V4(Ipv4Addr::LOCALHOST)]
         );
         drop(server);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a socket");
+        let path = path.to_str().unwrap();
+        let bound = std::os::unix::net::UnixDatagram::bind(path).unwrap();
+        assert_eq!(unix(own, path).unwrap(), Some(false));
+        drop(bound);
+        std::fs::remove_file(path).unwrap();
+        let _listening = std::os::unix::net::UnixListener::bind(path).unwrap();
+        assert_eq!(unix(own, path).unwrap(), Some(true));
+        assert_eq!(unix(own, "/none").unwrap(), None);
         assert_eq!(addresses(own, port).unwrap(), Vec::<IpAddr>::new());
     }
 }

@@ -64,7 +64,7 @@ impl Mounted {
         if points.iter().any(|point| point.volume().is_some()) {
             let found = match act {
                 Act::Start => engine.volumes().for_known(&record.id, points)?,
-                Act::Run | Act::Create => engine.volumes().for_new(points)?,
+                Act::Run { .. } | Act::Create => engine.volumes().for_new(points)?,
             };
             let Found {
                 volumes,

@@ -30,6 +30,7 @@ use crate::stdio::{self, Prepared, Stdio, Streams};
 pub(crate) async fn start(
     engine: &Engine,
     base: &Base,
+    act: Act,
     request: Request,
     streams: Streams,
     attach: Option<Attach>,
@@ -39,15 +40,7 @@ pub(crate) async fn start(
     let company = machine::company(engine, &request)?;
     let monitor = engine.monitor(company)?;
     let record = record(engine, base, request)?;
-    launch(
-        engine,
-        base,
-        (monitor, company),
-        Act::Run,
-        record,
-        &mut ends,
-    )
-    .await
+    launch(engine, base, (monitor, company), act, record, &mut ends).await
 }
 
 /// Makes a container without starting it.

@@ -7,15 +7,18 @@ use std::time::Duration;
 use container_image::Platform;
 
 use super::{Container, ExitStatus, Output};
-use crate::Result;
 use crate::attach::Attach;
 use crate::capture::Capture;
 use crate::engine::{Engine, Pull};
+use crate::log::LogStream;
+use crate::monitor::job::Act;
+use crate::ready::Ready;
 use crate::request::{
     Device, Healthcheck, IpcMode, Limits, Mount, NamespaceMode, Network, Request, RestartPolicy,
     Seccomp, Ulimit, UserNamespace, VolumesFrom,
 };
 use crate::stdio::{Stdio, Streams};
+use crate::{Error, Result};
 
 /// Describes a container before it runs. Made by [`Engine::container`].
 ///
@@ -31,6 +34,7 @@ pub struct ContainerBuilder {
     streams: Streams,
     capture: Capture,
     attach: Option<Attach>,
+    ready: Option<Ready>,
 }
 
 impl ContainerBuilder {
@@ -48,6 +52,7 @@ impl ContainerBuilder {
             streams: Streams::default(),
             capture: Capture::default(),
             attach: None,
+            ready: None,
         }
     }
 
@@ -348,6 +353,21 @@ impl ContainerBuilder {
         self
     }
 
+    /// Has [`start`](Self::start) return when the container is ready, as `ready` has it. One that
+    /// ends before, or does not become ready in time, is removed, and the error says what it wrote
+    /// last ([`Error::NotReady`]).
+    ///
+    /// ```no_run
+    /// # use container_core::ready::{Log, Ready};
+    /// # async fn example(engine: &container_core::Engine) -> container_core::Result<()> {
+    /// let redis = engine.container("redis:7").ready(Ready::tcp(6379)).start().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn ready(mut self, ready: impl Into<Ready>) -> Self {
+        self.ready = Some(ready.into());
+        self
+    }
+
     /// Writes these bytes to standard input and ends it. With [`output`](Self::output) only.
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.capture.input = Some(bytes.into());
@@ -375,6 +395,11 @@ impl ContainerBuilder {
     /// As [`start`](Self::start), but for the command, which is looked for at the start.
     pub async fn create(self) -> Result<Container> {
         self.capture.none()?;
+        if self.ready.is_some() {
+            return Err(wrong_ready(
+                "a container that is not started is never ready",
+            ));
+        }
         let image = self
             .engine
             .image_for_run(&self.request.image, self.platform, self.pull)
@@ -382,26 +407,37 @@ impl ContainerBuilder {
         crate::run::create(&self.engine, &image, self.request).await
     }
 
-    /// Starts the container and returns a handle on it.
+    /// Starts the container and returns a handle on it, when it is [ready](Self::ready).
     ///
     /// # Errors
     /// The image is not to be had, a setting is wrong (the error names it), the host cannot do
-    /// what was asked, or the command cannot be executed
-    /// ([`Error::command`](crate::Error::command) tells).
+    /// what was asked, the command cannot be executed
+    /// ([`Error::command`](crate::Error::command) tells), or it does not become ready.
     pub async fn start(self) -> Result<Container> {
         self.capture.none()?;
+        if let Some(ready) = &self.ready {
+            check_streams(ready, &self.streams)?;
+        }
         let image = self
             .engine
             .image_for_run(&self.request.image, self.platform, self.pull)
             .await?;
-        crate::run::start(
+        let act = Act::Run {
+            held: self.ready.is_some(),
+        };
+        let container = crate::run::start(
             &self.engine,
             &image,
+            act,
             self.request,
             self.streams,
             self.attach,
         )
-        .await
+        .await?;
+        if let Some(ready) = &self.ready {
+            container.become_ready(ready).await?;
+        }
+        Ok(container)
     }
 
     /// Runs the container with the caller's standard streams and waits for its end.
@@ -409,6 +445,7 @@ impl ContainerBuilder {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn status(mut self) -> Result<ExitStatus> {
+        self.never_ready()?;
         self.streams = self.streams.or(Stdio::Inherit, Stdio::Inherit);
         self.start().await?.wait().await
     }
@@ -419,6 +456,7 @@ impl ContainerBuilder {
     /// As [`start`](Self::start); it did not end in [time](Self::timeout) or wrote more than its
     /// [limit](Self::output_limit).
     pub async fn output(mut self) -> Result<Output> {
+        self.never_ready()?;
         let capture = std::mem::take(&mut self.capture);
         self.streams = capture.streams(self.streams);
         let mut container = self.start().await?;
@@ -434,5 +472,38 @@ impl ContainerBuilder {
             _ = container.remove(true).await;
         }
         output
+    }
+
+    /// Refuses what only `start` can honour.
+    fn never_ready(&self) -> Result<()> {
+        match self.ready {
+            None => Ok(()),
+            Some(_) => Err(wrong_ready("output() and status() wait for the end anyway")),
+        }
+    }
+}
+
+fn wrong_ready(reason: &str) -> Error {
+    Error::Setting {
+        setting: "ready",
+        value: String::new(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Whether what is to be read in the log goes there.
+fn check_streams(ready: &Ready, streams: &Streams) -> Result<()> {
+    let is_logged = |stream| {
+        let stdio = match stream {
+            LogStream::Stdout => &streams.stdout,
+            LogStream::Stderr => &streams.stderr,
+        };
+        matches!(stdio, None | Some(Stdio::Log))
+    };
+    match ready.can_read(&is_logged) {
+        true => Ok(()),
+        false => Err(wrong_ready(
+            "it waits for a line in the log, but what the container writes does not go there",
+        )),
     }
 }

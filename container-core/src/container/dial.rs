@@ -57,6 +57,20 @@ impl Container {
         Ok(listeners::addresses(state.pid, port).ok())
     }
 
+    /// Whether somebody listens on the Unix socket of this path, which is there.
+    pub(crate) async fn listens(&self, path: &str) -> Result<bool> {
+        let pid = self.inspect()?.state.pid;
+        match listeners::unix(pid, path) {
+            Ok(Some(listens)) => Ok(listens),
+            // It cannot be looked at, or was bound by another path.
+            Ok(None) | Err(_) => match self.dial_unix(path).await {
+                Ok(_) => Ok(true),
+                Err(Error::Dial { .. }) => Ok(false),
+                Err(e) => Err(e),
+            },
+        }
+    }
+
     async fn dial_at(&self, address: SocketAddr) -> Result<io::Result<TcpStream>> {
         let v6 = address.is_ipv6();
         let socket = match self.errand(&Errand::TcpSocket { v6 }).await? {

@@ -17,6 +17,7 @@ use crate::exec::ExecBuilder;
 use crate::log::{LogOptions, LogReader, Logs};
 use crate::machine;
 use crate::monitor::client::{self, Link};
+use crate::ready::Ready;
 use crate::request::{Limits, RestartPolicy};
 use crate::state::{self, Change, Inspect, Status, Taken};
 use crate::stdio::Pumps;
@@ -36,6 +37,23 @@ pub struct ExitStatus {
 }
 
 impl ExitStatus {
+    /// It returned this.
+    pub(crate) fn of(code: i32) -> Self {
+        Self {
+            code,
+            signal: None,
+            oom_killed: false,
+        }
+    }
+
+    /// This signal ended it.
+    pub(crate) fn by(signal: i32) -> Self {
+        Self {
+            signal: Some(signal),
+            ..Self::of(128 + signal)
+        }
+    }
+
     /// True when the code is 0.
     pub fn success(&self) -> bool {
         self.code == 0
@@ -200,19 +218,58 @@ impl Container {
         if let Some(link) = &self.link {
             return link.wait().await;
         }
-        match client::wait(&self.engine, &self.id).await {
+        match client::wait(&self.engine, &self.id, false).await {
             Err(Error::NotRunning { .. }) => Ok(self.last_exit()?),
             exit => exit,
         }
     }
 
+    /// Waits until the container is ready, as `ready` has it: a line in its log, an open port, an
+    /// answer, a success, one or all of several. See [`ready`](crate::ready).
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] when it ends before or does not become ready in time; that says what
+    /// is missing and what the container wrote last. A condition that makes no sense.
+    pub async fn wait_for(&self, ready: impl Into<Ready>) -> Result<()> {
+        crate::ready::wait(self, &ready.into()).await
+    }
+
+    /// Waits for the end of its last run. One that is held has not gone yet then.
+    pub(crate) async fn end(&self) -> Result<ExitStatus> {
+        if let Some(link) = &self.link {
+            return link.ended().await;
+        }
+        match client::wait(&self.engine, &self.id, true).await {
+            Err(Error::NotRunning { id }) => {
+                let ended = self.inspect()?.state.exit;
+                ended.ok_or(Error::NotRunning { id })
+            }
+            exit => exit,
+        }
+    }
+
+    /// Waits until a container that was just started is ready; removes it when it does not become
+    /// so.
+    pub(super) async fn become_ready(&self, ready: &Ready) -> Result<()> {
+        let result = crate::ready::wait(self, ready).await;
+        if let Some(link) = &self.link {
+            link.release();
+        }
+        if result.is_err() {
+            // Why is known; the handle's end sees to the rest.
+            _ = self.remove(true).await;
+        }
+        result
+    }
+
+    /// Whether it stays at its end until this handle lets it go.
+    pub(crate) fn is_held(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::is_held)
+    }
+
     /// How it ended the last time; one that never ran has not failed.
     fn last_exit(&self) -> Result<ExitStatus> {
-        Ok(self.inspect()?.state.exit.unwrap_or(ExitStatus {
-            code: 0,
-            signal: None,
-            oom_killed: false,
-        }))
+        Ok(self.inspect()?.state.exit.unwrap_or(ExitStatus::of(0)))
     }
 
     /// Sends a signal to the first process. After SIGKILL or the container's stop signal it is

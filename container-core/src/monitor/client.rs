@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -10,7 +11,7 @@ use rustix::process::PidfdFlags;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::connection::Connection;
-use super::job::{Failure, Job, News, Request, Word};
+use super::job::{Act, Failure, Job, News, Request, Word};
 use super::spawn::Launcher;
 use crate::attach::{Attach, Attached};
 use crate::container::ExitStatus;
@@ -31,6 +32,7 @@ pub(crate) struct Link {
     pumps: Mutex<Pumps>,
     monitor: std::sync::Mutex<Option<reap::Guard>>,
     exit: OnceCell<ExitStatus>,
+    held: AtomicBool,
 }
 
 /// A monitor that waits for its job. Dropping this ends it.
@@ -105,6 +107,7 @@ pub(crate) async fn launch(
         pumps: Mutex::default(),
         monitor: std::sync::Mutex::new(Some(child)),
         exit: OnceCell::new(),
+        held: AtomicBool::new(job.act == Act::Run { held: true }),
     };
     Ok((link, pid, terminal))
 }
@@ -128,6 +131,27 @@ impl Link {
             status
         });
         exit.await.cloned()
+    }
+
+    /// Whether the container stays at its end until it is let go.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the end of the last run; of a container that is held, before it is cleaned up.
+    pub(crate) async fn ended(&self) -> Result<ExitStatus> {
+        if !self.is_held() {
+            return self.wait().await;
+        }
+        let exit = self.connection.ended().await?;
+        Ok(exit)
+    }
+
+    /// Lets a held container go when it ends, or now that it has.
+    pub(crate) fn release(&self) {
+        self.held.store(false, Ordering::Relaxed);
+        // A monitor that is gone holds nothing.
+        _ = self.connection.send(&Word::Release);
     }
 
     /// Tells the monitor to go on alone. What connects the container's streams with this
@@ -258,9 +282,9 @@ pub(crate) async fn change(engine: &Engine, id: &str, change: Change) -> Result<
     request(engine, id, &Request::Change(Box::new(change))).await
 }
 
-/// Waits for the end of the first process.
-pub(crate) async fn wait(engine: &Engine, id: &str) -> Result<ExitStatus> {
-    let connection = ask(engine, id, &Request::Wait).await?;
+/// Waits for the end of the first process, or of its last run.
+pub(crate) async fn wait(engine: &Engine, id: &str, last: bool) -> Result<ExitStatus> {
+    let connection = ask(engine, id, &Request::Wait { last }).await?;
     or_not_running(connection.exited().await)
 }
 

@@ -120,6 +120,17 @@ impl Connection {
         }
     }
 
+    /// Receives until the end of a container that is held is told.
+    pub(super) async fn ended(&self) -> Result<ExitStatus> {
+        loop {
+            match self.receive().await? {
+                (News::Ended(status), _) => return Ok(status),
+                (News::Failed(failure), _) => return Err(failure.into_error(&self.id)),
+                _ => {}
+            }
+        }
+    }
+
     pub(super) async fn started(&self) -> Result<(u32, Option<OwnedFd>)> {
         self.is_started(self.receive().await?)
     }

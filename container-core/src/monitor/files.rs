@@ -74,7 +74,7 @@ impl Files {
         };
         match job.act {
             Act::Start => files.check()?,
-            Act::Run | Act::Create => {
+            Act::Run { .. } | Act::Create => {
                 files.create(&job.entries)?;
                 files.tell("create", &[]);
             }

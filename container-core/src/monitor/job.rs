@@ -78,8 +78,9 @@ impl Attach {
 /// What to do with a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Act {
-    /// Make it and start it.
-    Run,
+    /// Make it and start it. One that is held is not removed at its end before its owner has let
+    /// it go, or has had some time to.
+    Run { held: bool },
     /// Only make it.
     Create,
     /// Start one that was made.
@@ -110,6 +111,8 @@ pub(crate) enum EntryKind {
 pub(crate) enum Word {
     /// The end of the connection no longer ends the container.
     Detach,
+    /// It need not be held any longer.
+    Release,
 }
 
 /// From the monitor.
@@ -119,6 +122,8 @@ pub(crate) enum News {
     Started { pid: u32 },
     /// It could not be started; nothing is left.
     Failed(Failure),
+    /// A container that is held has ended.
+    Ended(ExitStatus),
     /// It has ended, and all is cleaned up that was to be.
     Exited(ExitStatus),
     /// A request was carried out.
@@ -198,8 +203,9 @@ pub(crate) enum Request {
     },
     /// Freeze its processes, or let them go on.
     Pause(bool),
-    /// Tell when the first process has ended, at once when there is none.
-    Wait,
+    /// Tell when the first process has ended, at once when there is none; or when the last run
+    /// has ended and all is cleaned up.
+    Wait { last: bool },
     /// Kill it and remove it, with the volumes of its own or without. Answered when that is done.
     Remove { volumes: bool },
     /// Change the record, and the limits in force.

@@ -44,6 +44,8 @@ impl Session {
             Some(client) if client.is_readable() => {
                 match client.receive::<Word>() {
                     Ok(Some((Word::Detach, _))) => _ = client.send(&News::Done, &[]),
+                    // Nothing is held here.
+                    Ok(Some((Word::Release, _))) => return None,
                     Ok(None) | Err(_) => {
                         _ = runtime::signal(&self.process.pidfd, libc::SIGKILL);
                     }
@@ -131,10 +133,10 @@ impl Supervisor {
                 self.waiters.push(Waiter { client, all: true });
                 return;
             }
-            Request::Wait => {
-                let waiter = Waiter { client, all: false };
+            Request::Wait { last } => {
+                let waiter = Waiter { client, all: last };
                 match (&self.phase, &self.state.exit) {
-                    (Phase::Waiting { .. }, Some(exit)) => waiter.tell(exit),
+                    (Phase::Waiting { .. }, Some(exit)) if !last => waiter.tell(exit),
                     _ => self.waiters.push(waiter),
                 }
                 return;

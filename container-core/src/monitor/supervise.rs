@@ -128,11 +128,7 @@ impl Supervisor {
                 // What can be listed says why it does not run.
                 if !files.record().request.auto_remove {
                     state.error = failure.to_string();
-                    state.exit = Some(ExitStatus {
-                        code: failure.exit_code(),
-                        signal: None,
-                        oom_killed: false,
-                    });
+                    state.exit = Some(ExitStatus::of(failure.exit_code()));
                     _ = files.state(&state, true);
                     files.keep(true);
                 }
@@ -212,7 +208,23 @@ impl Supervisor {
                 trim = None;
             }
         }
+        self.hold();
         self.bury();
+    }
+
+    /// Leaves its owner some time to look at what a container has left that is held.
+    fn hold(&self) {
+        const PATIENCE: rustix::event::Timespec = rustix::event::Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        let held = self.job.act == Act::Run { held: true };
+        if let (true, Some(owner), Some(exit)) = (held, &self.owner, &self.state.exit) {
+            _ = owner.send(&News::Ended(exit.clone()), &[]);
+            // Whatever it says, or its end, is its leave.
+            let mut fds = [PollFd::new(owner, PollFlags::IN)];
+            _ = rustix::event::poll(&mut fds, Some(&PATIENCE));
+        }
     }
 
     /// The last run has ended: writes that down, removes what goes with it, tells everybody.
@@ -232,11 +244,7 @@ impl Supervisor {
             _ = group.remove();
         }
         drop(self.files);
-        let exit = self.state.exit.unwrap_or(ExitStatus {
-            code: 0,
-            signal: None,
-            oom_killed: false,
-        });
+        let exit = self.state.exit.unwrap_or(ExitStatus::of(0));
         self.hub.tell(&exit);
         for waiter in self.waiters {
             waiter.tell(&exit);
@@ -328,6 +336,7 @@ impl Supervisor {
                 _ = owner.send(&News::Done, &[]);
                 self.owner = None;
             }
+            Ok(Some((Word::Release, _))) => self.job.act = Act::Run { held: false },
             Ok(None) | Err(_) => {
                 self.owner = None;
                 (self.ending.over, self.ending.remove) = (true, true);
@@ -449,11 +458,7 @@ impl Supervisor {
             }
             Err(failure) => {
                 self.state.error = failure.to_string();
-                self.state.exit = Some(ExitStatus {
-                    code: failure.exit_code(),
-                    signal: None,
-                    oom_killed: false,
-                });
+                self.state.exit = Some(ExitStatus::of(failure.exit_code()));
                 false
             }
         }

@@ -122,11 +122,7 @@ pub(crate) fn wait(pid: i32) -> ExitStatus {
             }
             // Somebody else has collected it: nothing is known of its end.
             Err(_) => {
-                return ExitStatus {
-                    code: 255,
-                    signal: None,
-                    oom_killed: false,
-                };
+                return ExitStatus::of(255);
             }
         }
     }
@@ -140,16 +136,8 @@ pub(crate) fn try_wait(pid: i32) -> Option<ExitStatus> {
 
 fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
     match status {
-        WaitStatus::Exited(_, code) => Some(ExitStatus {
-            code,
-            signal: None,
-            oom_killed: false,
-        }),
-        WaitStatus::Signaled(_, signal, _) => Some(ExitStatus {
-            code: 128 + signal as i32,
-            signal: Some(signal as i32),
-            oom_killed: false,
-        }),
+        WaitStatus::Exited(_, code) => Some(ExitStatus::of(code)),
+        WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::by(signal as i32)),
         _ => None,
     }
 }

@@ -104,11 +104,7 @@ pub(crate) fn inspect(engine: &Engine, id: &str) -> Result<Inspect> {
 pub(super) fn killed(state: State) -> State {
     let exit = match state.status {
         Status::Restarting => state.exit,
-        _ => Some(ExitStatus {
-            code: 137,
-            signal: Some(9),
-            oom_killed: false,
-        }),
+        _ => Some(ExitStatus::by(libc::SIGKILL)),
     };
     State {
         status: Status::Exited,

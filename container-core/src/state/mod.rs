@@ -27,6 +27,7 @@ mod claim;
 mod find;
 mod names;
 mod tidy;
+mod watch;
 
 use std::fs::{self, File};
 use std::io;
@@ -45,6 +46,7 @@ pub(crate) use claim::{Claim, is_held};
 pub(crate) use find::{all, find, image_user, inspect, running};
 pub(crate) use names::{release as release_name, take as take_name};
 pub(crate) use tidy::{claim_soon, remove, tidy_if_due};
+pub(crate) use watch::Watch;
 
 /// A container's record: what only `rename` and `update` change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
