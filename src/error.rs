@@ -13,7 +13,7 @@ use container_core::image::store::StoreError;
 use crate::cli::verbs::Verb;
 use crate::cli::{NAME, pflag};
 use crate::flags::{
-    container_filter, env, filter, health, label, namespace, port, restart, security,
+    container_filter, env, filter, health, label, namespace, port, restart, security, volume_filter,
 };
 use crate::print::template::TemplateError;
 
@@ -132,8 +132,13 @@ pub(crate) enum Error {
     TagDigest,
     #[error(transparent)]
     Filter(#[from] filter::FilterError),
-    #[error("image prune has been cancelled")]
-    Cancelled,
+    #[error("{0} has been cancelled")]
+    Cancelled(&'static str),
+    #[error(
+        "conflicting options: cannot specify a volume-name through both --name and as a \
+         positional arg"
+    )]
+    VolumeNames,
     #[error("unknown type: {0:?}: must be one of \"container\", \"image\"")]
     ObjectKind(String),
     #[error("No such object: {0}")]
@@ -166,6 +171,8 @@ pub(crate) enum Error {
     #[error("invalid port: {0}")]
     Port(#[from] port::PortError),
     #[error(transparent)]
+    VolumeFilter(#[from] volume_filter::VolumeFilterError),
+    #[error(transparent)]
     ContainerFilter(#[from] container_filter::ContainerFilterError),
     #[error("JSON: {0}")]
     Json(serde_json::Error),
@@ -181,6 +188,8 @@ pub(crate) enum Error {
     LoadFromTerminal,
     #[error("{0}: importing from a URL is not here yet, download the file first")]
     ImportUrl(String),
+    #[error(transparent)]
+    Volume(#[from] container_core::volume::VolumeError),
     #[error(transparent)]
     Core(#[from] container_core::Error),
 }

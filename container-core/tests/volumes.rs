@@ -453,3 +453,23 @@ async fn what_a_container_writes_belongs_to_its_caller() {
         assert_eq!(owner("77"), (mine.uid(), mine.gid()));
     }
 }
+
+#[tokio::test]
+async fn what_happens_to_volumes_is_told() {
+    let (_dir, engine) = engine();
+    let start = jiff::Timestamp::now();
+    output(shell(&engine, "true").mount(Mount::anonymous_volume("/own"))).await;
+    engine.volumes().create(new("named")).unwrap();
+    engine.volumes().create(new("named")).unwrap();
+    engine.volumes().remove("named").unwrap();
+    let mut events = engine
+        .events(Some(start), Some(jiff::Timestamp::now()))
+        .unwrap();
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await.unwrap() {
+        if event.kind == container_core::EventKind::Volume {
+            told.push(format!("{} {}", event.id.len(), event.action));
+        }
+    }
+    assert_eq!(told, ["64 create", "64 destroy", "5 create", "5 destroy"]);
+}

@@ -13,6 +13,7 @@ pub(crate) mod similar;
 mod table;
 pub(crate) mod tree;
 pub(crate) mod verbs;
+pub(crate) mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -14,6 +14,9 @@ use super::later;
 use super::program::{CompletionArgs, FormatArgs, ManArgs};
 use super::run::{CreateArgs, RunArgs};
 use super::verbs::Verb;
+use super::volume::{
+    VolumeCreateArgs, VolumeInspectArgs, VolumeLsArgs, VolumePruneArgs, VolumeRmArgs,
+};
 use crate::cmd;
 
 /// Gives a verb's function its flags, as clap's derive made them.
@@ -261,6 +264,46 @@ pub(crate) const VERBS: &[Verb] = &[
         "requires 2 arguments"
     ),
     verb!(
+        VolumeCreateArgs,
+        cmd::volume::create,
+        ["volume create"],
+        "Create a volume",
+        "[OPTIONS] [VOLUME]",
+        "requires at most 1 argument"
+    ),
+    verb!(
+        VolumeInspectArgs,
+        cmd::inspect::run_volume,
+        ["volume inspect"],
+        "Display detailed information on one or more volumes",
+        "[OPTIONS] VOLUME [VOLUME...]",
+        SOME
+    ),
+    verb!(
+        VolumeLsArgs,
+        cmd::volume::list,
+        ["volume ls", "volume list"],
+        "List volumes",
+        "[OPTIONS]",
+        NONE
+    ),
+    verb!(
+        VolumePruneArgs,
+        cmd::volume::prune,
+        ["volume prune"],
+        "Remove unused local volumes",
+        "[OPTIONS]",
+        NONE
+    ),
+    verb!(
+        VolumeRmArgs,
+        cmd::volume::remove,
+        ["volume rm", "volume remove"],
+        "Remove one or more volumes",
+        "[OPTIONS] VOLUME [VOLUME...]",
+        SOME
+    ),
+    verb!(
         NoArgs,
         cmd::start_all::run,
         ["system start"],
@@ -291,4 +334,5 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("system", "Manage mini-docker"),
+    ("volume", "Manage volumes"),
 ];

@@ -52,7 +52,6 @@ const LATER_VERBS: &[(&[&str], &str)] = &[
     ),
     (&["compose"], "compose files come later"),
     (&["network"], "networks come later"),
-    (&["volume"], "volumes come later"),
     (&["checkpoint", "plugin"], "it comes later, if at all"),
     (&["context"], "there is no daemon to choose"),
     (

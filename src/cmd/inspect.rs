@@ -3,11 +3,13 @@
 use std::io::Read as _;
 
 use container_core::image::store::{Image, StoreError};
+use container_core::volume::VolumeError;
 use container_core::{Container, Engine};
 
 use crate::cli::inspect::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
+use crate::cli::volume::VolumeInspectArgs;
 use crate::error::Error;
-use crate::print::inspect::{container, image};
+use crate::print::inspect::{container, image, volume};
 use crate::print::template::{Template, Value};
 use crate::print::{self, inspect::pretty};
 use crate::settings::Settings;
@@ -32,11 +34,17 @@ const IMAGE: Kind = Kind {
     find: find_image,
 };
 
+const VOLUME: Kind = Kind {
+    name: "volume",
+    sized: false,
+    find: find_volume,
+};
+
 /// The kinds in the order in which a name is looked for.
-const KINDS: [Kind; 2] = [CONTAINER, IMAGE];
+const KINDS: [Kind; 3] = [CONTAINER, IMAGE, VOLUME];
 
 /// Docker's kinds that are not here, each with the reason.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 7] = [
     ("config", "clusters are not a goal"),
     ("network", "networks come later"),
     ("node", "clusters are not a goal"),
@@ -44,7 +52,6 @@ const LATER: [(&str, &str); 8] = [
     ("secret", "clusters are not a goal"),
     ("service", "clusters are not a goal"),
     ("task", "clusters are not a goal"),
-    ("volume", "volumes come later"),
 ];
 
 /// `inspect`: whatever has the name.
@@ -91,6 +98,17 @@ pub(crate) fn run_image(settings: &Settings, args: ImageInspectArgs) -> Result<u
         args.format.as_deref(),
         false,
         &args.names,
+    )
+}
+
+/// `volume inspect`.
+pub(crate) fn run_volume(settings: &Settings, args: VolumeInspectArgs) -> Result<u8, Error> {
+    inspect(
+        settings,
+        &[&VOLUME],
+        args.format.as_deref(),
+        false,
+        &args.volumes,
     )
 }
 
@@ -191,6 +209,7 @@ fn is_missing(error: &Error) -> bool {
         error,
         Error::Store(StoreError::NotFound { .. } | StoreError::Reference(_))
             | Error::Core(container_core::Error::NoSuchContainer { .. })
+            | Error::Volume(VolumeError::NotFound { .. })
     )
 }
 
@@ -233,6 +252,11 @@ pub(super) fn sizes(
         None => 0,
     };
     Ok((changes, changes + below))
+}
+
+fn find_volume(engine: &Engine, name: &str, _: bool) -> Result<Value, Error> {
+    let found = engine.volumes().get(name)?;
+    volume::volume(&found).map_err(Error::ObjectTemplate)
 }
 
 fn find_image(engine: &Engine, name: &str, _: bool) -> Result<Value, Error> {

@@ -1,6 +1,7 @@
 //! One file a verb: its flags become calls of the library, what comes back becomes text.
 
 pub(crate) mod completion;
+mod confirm;
 pub(crate) mod create;
 mod each;
 pub(crate) mod history;
@@ -27,6 +28,7 @@ pub(crate) mod stop;
 pub(crate) mod tag;
 pub(crate) mod update;
 pub(crate) mod version;
+pub(crate) mod volume;
 pub(crate) mod wait;
 
 use container_core::image::Reference;

@@ -1,9 +1,8 @@
 //! `image prune`
 
-use std::io::{self, BufRead as _};
-
 use container_core::image::store::Removal;
 
+use super::confirm::confirm;
 use crate::cli::image::PruneArgs;
 use crate::error::Error;
 use crate::flags::filter;
@@ -16,26 +15,12 @@ pub(crate) fn run(settings: &Settings, args: PruneArgs) -> Result<u8, Error> {
     for text in &args.filter {
         all = filter::prune_all(text)?;
     }
-    if !args.force {
-        let what = match all {
-            true => "all images without at least one container associated to them",
-            false => "all dangling images",
-        };
-        print::out(&format!(
-            "WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "
-        ))?;
-        let mut answer = String::new();
-        io::stdin()
-            .lock()
-            .read_line(&mut answer)
-            .map_err(|source| Error::System {
-                action: "read the answer",
-                source,
-            })?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
-            return Err(Error::Cancelled);
-        }
-    }
+    let what = match all {
+        true => "all images without at least one container associated to them",
+        false => "all dangling images",
+    };
+    let question = format!("WARNING! This will remove {what}.\n");
+    confirm(args.force, &question, "image prune")?;
     let engine = settings.engine()?;
     let pruned = engine
         .store()

@@ -4,10 +4,10 @@
 use container_core::image::Digest;
 use container_core::request::MountSource;
 use container_core::{HealthStatus, Inspect};
-use regex::Regex;
 
 use super::condition::Condition;
 use super::filter::label_matches;
+use super::pattern::Pattern;
 use super::port::{self, PortRange};
 use super::size;
 
@@ -55,25 +55,6 @@ pub(crate) struct ContainerFilters {
     volume: Vec<String>,
     task: Vec<bool>,
     isolation: Vec<String>,
-}
-
-/// What names and ids are compared with: Docker takes it for a regular expression.
-#[derive(Debug)]
-struct Pattern {
-    text: String,
-    expression: Option<Regex>,
-}
-
-impl Pattern {
-    fn new(text: String) -> Self {
-        // What is no expression matches itself alone.
-        let expression = Regex::new(&text).ok();
-        Self { text, expression }
-    }
-
-    fn matches(&self, text: &str) -> bool {
-        self.text == text || self.expression.as_ref().is_some_and(|e| e.is_match(text))
-    }
 }
 
 /// What filters by other objects came to.

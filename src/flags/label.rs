@@ -23,6 +23,12 @@ pub(crate) fn parse(text: &str) -> Result<(String, String), LabelError> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// `name=value` of a driver; `name` alone has an empty value.
+pub(crate) fn option(text: &str) -> Result<(String, String), LabelError> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// The labels of a `--label-file`: one a line, `#` starts a comment line.
 pub(crate) fn file(content: &[u8]) -> Result<Vec<(String, String)>, LabelError> {
     let mut labels = Vec::new();

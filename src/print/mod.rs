@@ -10,6 +10,7 @@ pub(crate) mod rows;
 pub(crate) mod size;
 pub(crate) mod table;
 pub(crate) mod template;
+pub(crate) mod volumes;
 
 use std::io::Write as _;
 

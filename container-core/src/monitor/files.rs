@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode};
 
 use super::job::{Act, Entry, EntryKind, Failure, Job};
-use crate::events::Journal;
+use crate::events::{EventKind, Journal};
 use crate::state::{self, Change, Claim, Record, State, Taken};
 use crate::volume;
 
@@ -80,8 +80,13 @@ impl Files {
             }
         }
         for volume in &job.volumes {
-            volume::make(&job.root, volume, !job.record.request.auto_remove)
+            let durable = !job.record.request.auto_remove;
+            let made = volume::make(&job.root, volume, durable)
                 .map_err(|e| failure("make a volume for", &files.dir)(io::Error::other(e)))?;
+            if made {
+                let (kind, name) = (EventKind::Volume, &volume.name);
+                files.journal.other(kind, name, "create");
+            }
         }
         Ok(files)
     }
@@ -228,7 +233,7 @@ impl Drop for Files {
         let own = self.record.mounts.iter().any(|point| point.anonymous);
         if own && !self.keep_volumes {
             let remove = |tree: &Path| remove(tree).map_err(io::Error::other);
-            if volume::remove_anonymous(&self.root, &self.dir, remove).is_err() {
+            if volume::remove_anonymous(&self.root, &self.dir, &mut self.journal, remove).is_err() {
                 return;
             }
         }

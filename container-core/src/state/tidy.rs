@@ -148,7 +148,8 @@ pub(crate) fn remove(engine: &Engine, id: &str, volumes: bool, _claim: &Claim) -
 fn remove_volumes(engine: &Engine, dir: &Path) -> Result<()> {
     let unpacker = engine.launcher().unpacker();
     let remove = |tree: &Path| unpacker.remove(tree).map_err(io::Error::other);
-    volume::remove_anonymous(engine.root(), dir, remove)
+    let mut journal = Journal::new(engine.run_root());
+    volume::remove_anonymous(engine.root(), dir, &mut journal, remove)
         .map_err(Error::io("remove the volumes of", dir))
 }
 

@@ -67,8 +67,8 @@ pub(super) fn list(volumes: &Path) -> Result<Vec<Volume>> {
     Ok(found)
 }
 
-/// Makes a volume, unless there is one of that name.
-pub(crate) fn make(root: &Path, volume: &Volume, durable: bool) -> Result<()> {
+/// Makes a volume, unless there is one of that name. Says whether it has.
+pub(crate) fn make(root: &Path, volume: &Volume, durable: bool) -> Result<bool> {
     let volumes = &root.join(VOLUMES);
     let token = crate::name::new_id().unwrap_or_else(|_| volume.name.clone());
     let aside = volumes.join(format!("{NEW}{token}"));
@@ -88,7 +88,7 @@ pub(crate) fn make(root: &Path, volume: &Volume, durable: bool) -> Result<()> {
         // What cannot be removed now, tidying up removes.
         _ = fs::remove_dir_all(&aside);
     }
-    made.map(drop).map_err(VolumeError::io(
+    made.map_err(VolumeError::io(
         "make the volume",
         volumes.join(&volume.name),
     ))

@@ -34,6 +34,7 @@ pub use error::{NameProblem, OptionProblem, VolumeError};
 pub(crate) use used::{RELEASED, remove_anonymous};
 
 use crate::engine::Engine;
+use crate::events::{EventKind, Journal};
 use crate::name;
 use crate::request::{MountPoint, MountSource, VolumeSource};
 use crate::state;
@@ -188,6 +189,10 @@ impl Volumes {
         Ok(self.hold(new, anonymous)?.0)
     }
 
+    fn tell(&self, name: &str, action: &str) {
+        Journal::new(self.engine.run_root()).other(EventKind::Volume, name, action);
+    }
+
     /// A volume and its lock; it is made when missing.
     fn hold(&self, new: NewVolume, anonymous: bool) -> Result<(Volume, File)> {
         let volume = new.check(anonymous)?;
@@ -196,7 +201,9 @@ impl Volumes {
             if let Some(held) = disk::hold(&dir, &volume.name)? {
                 return Ok(held);
             }
-            disk::make(self.engine.root(), &volume, true)?;
+            if disk::make(self.engine.root(), &volume, true)? {
+                self.tell(&volume.name, "create");
+            }
         }
     }
 
@@ -273,11 +280,12 @@ impl Volumes {
                 users,
             });
         }
-        self.take_away(alone)
+        self.take_away(name, alone)
     }
 
-    fn take_away(&self, alone: disk::Alone) -> Result<()> {
+    fn take_away(&self, name: &str, alone: disk::Alone) -> Result<()> {
         let old = alone.rename()?;
+        self.tell(name, "destroy");
         self.engine
             .launcher()
             .unpacker()
@@ -307,7 +315,7 @@ impl Volumes {
             for (volume, alone) in held {
                 if !used.contains_key(&volume.name) {
                     let bytes = self.size_of(volume)?;
-                    self.take_away(alone)?;
+                    self.take_away(&volume.name, alone)?;
                     pruned.bytes += bytes;
                     pruned.removed.push(volume.name.clone());
                 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Result, VolumeError, disk};
+use crate::events::{EventKind, Journal};
 use crate::request::MountPoint;
 use crate::state::RECORD;
 
@@ -69,6 +70,7 @@ pub(super) fn by_volume(
 pub(crate) fn remove_anonymous(
     root: &Path,
     dir: &Path,
+    journal: &mut Journal,
     remove: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let (record, released) = (dir.join(RECORD), dir.join(RELEASED));
@@ -93,7 +95,9 @@ pub(crate) fn remove_anonymous(
         };
         let used = by_volume(&root.join(CONTAINERS), None).map_err(io::Error::other)?;
         if !used.contains_key(name) {
-            remove(&alone.rename().map_err(io::Error::other)?)?;
+            let old = alone.rename().map_err(io::Error::other)?;
+            journal.other(EventKind::Volume, name, "destroy");
+            remove(&old)?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ mod host_config;
 pub(crate) mod image;
 mod mounts;
 pub(crate) mod network;
+pub(crate) mod volume;
 
 use serde::Serialize;
 
