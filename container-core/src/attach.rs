@@ -9,7 +9,7 @@ use crate::container::ExitStatus;
 use crate::error::{Error, Result};
 use crate::monitor::connection::Connection;
 use crate::monitor::job;
-use crate::stdio::{self, Prepared, Pumps, Stdio, Streams};
+use crate::stdio::{self, Prepared, Pumps, Stdio, Streams, Wanted};
 use crate::wire::Channel;
 
 /// Which streams of a container to connect with, and where they lead. Those that nothing is said
@@ -17,7 +17,7 @@ use crate::wire::Channel;
 #[derive(Debug, Default)]
 #[must_use = "attach, start_attached or ContainerBuilder::attach use it"]
 pub struct Attach {
-    streams: Streams,
+    streams: Wanted,
 }
 
 impl Attach {
@@ -56,9 +56,8 @@ impl Attach {
 pub struct Attached {
     connection: Connection,
     pumps: Mutex<Pumps>,
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
+    /// The caller's ends of the streams.
+    pub streams: Streams,
     exit: OnceCell<ExitStatus>,
 }
 
@@ -68,26 +67,9 @@ impl Attached {
         Ok(Self {
             connection,
             pumps: Mutex::new(prepared.start_pumps()?),
-            stdin: prepared.stdin,
-            stdout: prepared.stdout,
-            stderr: prepared.stderr,
+            streams: prepared.ours,
             exit: OnceCell::new(),
         })
-    }
-
-    /// The writing end of a piped standard input.
-    pub fn take_stdin(&mut self) -> Option<OwnedFd> {
-        self.stdin.take()
-    }
-
-    /// The reading end of a piped standard output.
-    pub fn take_stdout(&mut self) -> Option<OwnedFd> {
-        self.stdout.take()
-    }
-
-    /// The reading end of a piped standard error.
-    pub fn take_stderr(&mut self) -> Option<OwnedFd> {
-        self.stderr.take()
     }
 
     /// Waits for the end of the first process, and until all that it wrote is where it leads.

@@ -9,7 +9,7 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 use crate::container::{ExitStatus, Output};
 use crate::error::{Error, Result};
-use crate::stdio::{Stdio, Streams};
+use crate::stdio::{Stdio, Streams, Wanted};
 
 /// The bounds, and what goes in.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Capture {
     }
 
     /// Pipes, where the caller has not said otherwise.
-    pub(crate) fn streams(&self, streams: Streams) -> Streams {
+    pub(crate) fn streams(&self, streams: Wanted) -> Wanted {
         let stdin = match self.input {
             Some(_) => Stdio::Piped,
             None => Stdio::Null,
@@ -49,11 +49,11 @@ impl Capture {
         streams.or(stdin, Stdio::Piped)
     }
 
-    /// Feeds the first of a process's streams and collects the others until it has ended.
+    /// Feeds a process and collects what it writes until it has ended.
     pub(crate) async fn run<W: Future<Output = Result<ExitStatus>>>(
         self,
         what: String,
-        [stdin, stdout, stderr]: [Option<OwnedFd>; 3],
+        streams: Streams,
         wait: impl Fn() -> W,
     ) -> Result<Output> {
         let ended = || async {
@@ -70,10 +70,14 @@ impl Capture {
         };
         let all = async {
             let (stdout, stderr, status, ()) = tokio::try_join!(
-                collect("stdout", stdout),
-                collect("stderr", stderr),
+                collect("stdout", streams.stdout),
+                collect("stderr", streams.stderr),
                 wait(),
-                feed(stdin, self.input.as_deref().unwrap_or_default(), ended()),
+                feed(
+                    streams.stdin,
+                    self.input.as_deref().unwrap_or_default(),
+                    ended()
+                ),
             )?;
             Ok(Output {
                 status,

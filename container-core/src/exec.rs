@@ -1,6 +1,5 @@
 //! Further processes in a running container.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use crate::Result;
 use crate::capture::Capture;
 use crate::container::{Container, ExitStatus, Output};
 use crate::monitor::client::{self, ExecLink};
-use crate::stdio::{Stdio, Streams};
+use crate::stdio::{Stdio, Streams, Wanted};
 
 /// What a caller can say about a further process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +37,7 @@ pub struct ExecRequest {
 pub struct ExecBuilder<'a> {
     container: &'a Container,
     request: ExecRequest,
-    streams: Streams,
+    streams: Wanted,
     capture: Capture,
 }
 
@@ -51,7 +50,7 @@ impl<'a> ExecBuilder<'a> {
         Self {
             container,
             request,
-            streams: Streams::default(),
+            streams: Wanted::default(),
             capture: Capture::default(),
         }
     }
@@ -167,9 +166,9 @@ impl<'a> ExecBuilder<'a> {
         let what = format!("the process {:?}", self.request.args.join(" "));
         self.streams = capture.streams(self.streams);
         let mut exec = self.start().await?;
-        let ends = [exec.stdin.take(), exec.stdout.take(), exec.stderr.take()];
+        let streams = std::mem::take(&mut exec.streams);
         // Dropping it kills it.
-        capture.run(what, ends, || exec.wait()).await
+        capture.run(what, streams, || exec.wait()).await
     }
 }
 
@@ -178,36 +177,14 @@ impl<'a> ExecBuilder<'a> {
 pub struct Exec {
     pub(crate) pid: u32,
     pub(crate) link: ExecLink,
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: Option<OwnedFd>,
-    pub(crate) stderr: Option<OwnedFd>,
-    pub(crate) terminal: Option<OwnedFd>,
+    /// The caller's ends of its streams.
+    pub streams: Streams,
 }
 
 impl Exec {
     /// The process id as the engine's process sees it.
     pub fn pid(&self) -> u32 {
         self.pid
-    }
-
-    /// The writing end of a piped standard input.
-    pub fn take_stdin(&mut self) -> Option<OwnedFd> {
-        self.stdin.take()
-    }
-
-    /// The reading end of a piped standard output.
-    pub fn take_stdout(&mut self) -> Option<OwnedFd> {
-        self.stdout.take()
-    }
-
-    /// The reading end of a piped standard error.
-    pub fn take_stderr(&mut self) -> Option<OwnedFd> {
-        self.stderr.take()
-    }
-
-    /// The master side of its terminal.
-    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
     }
 
     /// Lets it live on when this handle, and this process, are gone. What it shows on a terminal

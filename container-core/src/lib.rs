@@ -48,7 +48,7 @@ pub use log::{LogError, LogLine, LogOptions, LogReader, LogStream, Logs};
 pub use ready::Ready;
 pub use request::{Mount, MountPoint, MountSource, Network, Request};
 pub use state::{Health, HealthStatus, Inspect, Probed, Record, State, Status};
-pub use stdio::Stdio;
+pub use stdio::{Stdio, Streams};
 pub use volume::{NewVolume, Volume, Volumes};
 
 /// Compiles the example in the project's README.

@@ -24,7 +24,7 @@ use crate::plan::{self, User};
 use crate::request::{Limits, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
-use crate::stdio::{self, Prepared, Stdio, Streams};
+use crate::stdio::{self, Prepared, Stdio, Streams, Wanted};
 
 /// Starts a new container of a request on an image.
 pub(crate) async fn start(
@@ -32,7 +32,7 @@ pub(crate) async fn start(
     base: &Base,
     act: Act,
     request: Request,
-    streams: Streams,
+    streams: Wanted,
     attach: Option<Attach>,
 ) -> Result<Container> {
     check(&request)?;
@@ -93,7 +93,7 @@ pub(crate) async fn start_again(
             Some(ends) => ends,
             none => none.insert(Ends::new(
                 &record.request,
-                Streams::default(),
+                Wanted::default(),
                 attach.take(),
             )?),
         };
@@ -347,10 +347,10 @@ async fn launch(
         engine: engine.clone(),
         link: Some(link),
         pumps: None,
-        stdin: prepared.stdin.take(),
-        stdout: prepared.stdout.take(),
-        stderr: prepared.stderr.take(),
-        terminal,
+        streams: Streams {
+            terminal,
+            ..std::mem::take(&mut prepared.ours)
+        },
         attached: attached.transpose()?,
     })
 }
@@ -363,7 +363,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(request: &Request, streams: Streams, attach: Option<Attach>) -> Result<Self> {
+    fn new(request: &Request, streams: Wanted, attach: Option<Attach>) -> Result<Self> {
         let stdin = if request.open_stdin {
             Stdio::Log
         } else {
@@ -372,7 +372,7 @@ impl Ends {
         let mut streams = streams.or(stdin, Stdio::Log);
         if request.tty && !matches!(streams.stdout, Some(Stdio::Log)) {
             // Then its terminal is handed out, and is all there is.
-            streams = Streams::default();
+            streams = Wanted::default();
         }
         Ok(Self {
             prepared: stdio::prepare(streams)?,

@@ -110,7 +110,7 @@ async fn on_the_machines_network() {
         .await
         .unwrap();
     let mut port = [0; 16];
-    let n = std::fs::File::from(container.take_stdout().unwrap())
+    let n = std::fs::File::from(container.streams.stdout.take().unwrap())
         .read(&mut port)
         .unwrap();
     let port = std::str::from_utf8(&port[..n])

@@ -160,11 +160,11 @@ async fn standard_input() {
         .stdin(Stdio::Piped)
         .stdout(Stdio::Piped);
     let mut cat = cat.start().await.unwrap();
-    let mut stdin = fs::File::from(cat.take_stdin().unwrap());
+    let mut stdin = fs::File::from(cat.streams.stdin.take().unwrap());
     stdin.write_all(b"through").unwrap();
     drop(stdin);
     let mut text = String::new();
-    fs::File::from(cat.take_stdout().unwrap())
+    fs::File::from(cat.streams.stdout.take().unwrap())
         .read_to_string(&mut text)
         .unwrap();
     assert_eq!(text, "through");
@@ -327,7 +327,7 @@ async fn terminals() {
         .start()
         .await
         .unwrap();
-    let terminal = shell.take_terminal().unwrap();
+    let terminal = shell.streams.terminal.take().unwrap();
     let mut terminal = fs::File::from(terminal);
     terminal.write_all(b"word\n").unwrap();
     assert!(shell.wait().await.unwrap().success());

@@ -88,13 +88,16 @@ async fn whoever_is_attached_sees_what_is_logged() {
         .await
         .unwrap();
     let mut first = container.take_attached().unwrap();
-    let (out, err) = (text(first.take_stdout()), text(first.take_stderr()));
+    let (out, err) = (
+        text(first.streams.stdout.take()),
+        text(first.streams.stderr.take()),
+    );
     eventually("the first line", || logs(&container) == "out\nerr\n");
     // A second one comes later, and sees what comes later.
     let only_out = Attach::new().stdout(Stdio::Piped);
     let mut second = container.attach(only_out).await.unwrap();
-    let late = text(second.take_stdout());
-    let mut stdin = fs::File::from(first.take_stdin().unwrap());
+    let late = text(second.streams.stdout.take());
+    let mut stdin = fs::File::from(first.streams.stdin.take().unwrap());
     stdin.write_all(b"word\n").unwrap();
     assert!(first.wait().await.unwrap().success());
     assert!(second.wait().await.unwrap().success());
@@ -111,17 +114,20 @@ async fn input_ends_once_when_that_of_the_first_ends() {
         let container = shell(&engine, "cat; echo end").open_stdin(once);
         let mut container = container.attach(both(Stdio::Piped)).start().await.unwrap();
         let mut attached = container.take_attached().unwrap();
-        let mut stdin = fs::File::from(attached.take_stdin().unwrap());
+        let mut stdin = fs::File::from(attached.streams.stdin.take().unwrap());
         stdin.write_all(b"typed\n").unwrap();
         drop(stdin);
         if once {
             assert!(attached.wait().await.unwrap().success());
-            assert_eq!(text(attached.take_stdout()).join().unwrap(), "typed\nend\n");
+            assert_eq!(
+                text(attached.streams.stdout.take()).join().unwrap(),
+                "typed\nend\n"
+            );
         } else {
             eventually("what was typed", || logs(&container) == "typed\n");
             // Another may go on typing.
             let mut other = container.attach(both(Stdio::Piped)).await.unwrap();
-            let mut stdin = fs::File::from(other.take_stdin().unwrap());
+            let mut stdin = fs::File::from(other.streams.stdin.take().unwrap());
             stdin.write_all(b"more\n").unwrap();
             eventually("what was typed then", || {
                 logs(&container) == "typed\nmore\n"
@@ -151,11 +157,11 @@ async fn much_is_typed_and_comes_back_whole() {
         let container = shell(&engine, "cat").open_stdin(true).log_driver("none");
         let mut container = container.attach(both(stdin)).start().await.unwrap();
         let mut attached = container.take_attached().unwrap();
-        if let Some(stdin) = attached.take_stdin() {
+        if let Some(stdin) = attached.streams.stdin.take() {
             let much = much.clone();
             std::thread::spawn(move || fs::File::from(stdin).write_all(&much).unwrap());
         }
-        let mut out = fs::File::from(attached.take_stdout().unwrap());
+        let mut out = fs::File::from(attached.streams.stdout.take().unwrap());
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
             out.read_to_end(&mut all).unwrap();
@@ -194,7 +200,7 @@ async fn what_was_written_last_arrives_though_it_is_read_late() {
         }
         let mut container = builder.start().await.unwrap();
         let mut attached = container.take_attached().unwrap();
-        let mut out = fs::File::from(attached.take_stdout().unwrap());
+        let mut out = fs::File::from(attached.streams.stdout.take().unwrap());
         // Enough for it to end.
         let mut some = vec![0; 1 << 20];
         out.read_exact(&mut some).unwrap();
@@ -233,15 +239,15 @@ async fn a_terminal_is_logged_typed_into_and_resized() {
     let container = container.open_stdin(true).attach(both(Stdio::Piped));
     let mut container = container.start().await.unwrap();
     let mut attached = container.take_attached().unwrap();
-    assert!(container.take_terminal().is_none());
+    assert!(container.streams.terminal.take().is_none());
     eventually("its size", || logs(&container).starts_with("0 0\r\n"));
     container.resize(33, 101).await.unwrap();
-    let mut stdin = fs::File::from(attached.take_stdin().unwrap());
+    let mut stdin = fs::File::from(attached.streams.stdin.take().unwrap());
     stdin.write_all(b"word\n").unwrap();
     assert!(attached.wait().await.unwrap().success());
-    let shown = text(attached.take_stdout()).join().unwrap();
+    let shown = text(attached.streams.stdout.take()).join().unwrap();
     assert_eq!(shown, "0 0\r\nword\r\n33 101\r\ngot word\r\n");
-    assert_eq!(text(attached.take_stderr()).join().unwrap(), "");
+    assert_eq!(text(attached.streams.stderr.take()).join().unwrap(), "");
     assert!(container.wait().await.unwrap().success());
 }
 
@@ -271,11 +277,14 @@ async fn started_again_and_attached() {
     let container = container.create().await.unwrap();
     for run in 1..=2 {
         let mut attached = container.start_attached(both(Stdio::Piped)).await.unwrap();
-        fs::File::from(attached.take_stdin().unwrap())
+        fs::File::from(attached.streams.stdin.take().unwrap())
             .write_all(b"typed\n")
             .unwrap();
         assert!(attached.wait().await.unwrap().success());
-        assert_eq!(text(attached.take_stdout()).join().unwrap(), "typed\nrun\n");
+        assert_eq!(
+            text(attached.streams.stdout.take()).join().unwrap(),
+            "typed\nrun\n"
+        );
         assert_eq!(logs(&container), "typed\nrun\n".repeat(run));
     }
     assert!(container.attach(both(Stdio::Null)).await.is_err());
@@ -457,7 +466,7 @@ async fn a_further_process_goes_on_when_it_is_detached_from() {
         .start()
         .await
         .unwrap();
-    let mut terminal = fs::File::from(further.take_terminal().unwrap());
+    let mut terminal = fs::File::from(further.streams.terminal.take().unwrap());
     let pid = further.pid();
     terminal.write_all(b"word\n").unwrap();
     further.detach().await.unwrap();

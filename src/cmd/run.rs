@@ -113,7 +113,7 @@ async fn attached_run(
     let mut screen = None;
     let mut terminal = None;
     let mut raw = None;
-    if let Some(master) = container.take_terminal() {
+    if let Some(master) = container.streams.terminal.take() {
         let clone = || {
             master
                 .try_clone()

@@ -17,7 +17,7 @@ use crate::request::{
     Device, Healthcheck, IpcMode, Limits, Mount, NamespaceMode, Network, Request, RestartPolicy,
     Seccomp, Ulimit, UserNamespace, VolumesFrom,
 };
-use crate::stdio::{Stdio, Streams};
+use crate::stdio::{Stdio, Wanted};
 use crate::{Error, Result};
 
 /// Describes a container before it runs. Made by [`Engine::container`].
@@ -31,7 +31,7 @@ pub struct ContainerBuilder {
     request: Request,
     platform: Option<Platform>,
     pull: Pull,
-    streams: Streams,
+    streams: Wanted,
     capture: Capture,
     attach: Option<Attach>,
     ready: Option<Ready>,
@@ -49,7 +49,7 @@ impl ContainerBuilder {
             request,
             platform: None,
             pull: Pull::default(),
-            streams: Streams::default(),
+            streams: Wanted::default(),
             capture: Capture::default(),
             attach: None,
             ready: None,
@@ -302,7 +302,7 @@ impl ContainerBuilder {
 
     /// Gives the process a terminal. What is shown there is logged, and
     /// [attached](Container::attach) to; unless standard output is something else than
-    /// [`Stdio::Log`]: then its other end is [`Container::take_terminal`], and nothing else of
+    /// [`Stdio::Log`]: then its other end is [`Streams::terminal`](crate::Streams::terminal), and nothing else of
     /// the streams matters.
     pub fn tty(mut self, yes: bool) -> Self {
         self.request.tty = yes;
@@ -461,12 +461,8 @@ impl ContainerBuilder {
         self.streams = capture.streams(self.streams);
         let mut container = self.start().await?;
         let what = format!("container {}", container.name());
-        let ends = [
-            container.take_stdin(),
-            container.take_stdout(),
-            container.take_stderr(),
-        ];
-        let output = capture.run(what, ends, || container.wait()).await;
+        let streams = std::mem::take(&mut container.streams);
+        let output = capture.run(what, streams, || container.wait()).await;
         if output.is_err() {
             // What failed is known; the handle's end sees to the rest.
             _ = container.remove(true).await;
@@ -492,7 +488,7 @@ fn wrong_ready(reason: &str) -> Error {
 }
 
 /// Whether what is to be read in the log goes there.
-fn check_streams(ready: &Ready, streams: &Streams) -> Result<()> {
+fn check_streams(ready: &Ready, streams: &Wanted) -> Result<()> {
     let is_logged = |stream| {
         let stdio = match stream {
             LogStream::Stdout => &streams.stdout,

@@ -6,7 +6,6 @@ mod dial;
 mod size;
 
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::attach::{Attach, Attached};
@@ -20,7 +19,7 @@ use crate::monitor::client::{self, Link};
 use crate::ready::Ready;
 use crate::request::{Limits, RestartPolicy};
 use crate::state::{self, Change, Inspect, Status, Taken};
-use crate::stdio::Pumps;
+use crate::stdio::{Pumps, Streams};
 use crate::{Error, Result};
 
 pub use builder::ContainerBuilder;
@@ -97,10 +96,8 @@ pub struct Container {
     pub(crate) link: Option<Link>,
     /// What connects its streams with this process, once the link is gone.
     pub(crate) pumps: Option<Pumps>,
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: Option<OwnedFd>,
-    pub(crate) stderr: Option<OwnedFd>,
-    pub(crate) terminal: Option<OwnedFd>,
+    /// The caller's ends of its streams.
+    pub streams: Streams,
     pub(crate) attached: Option<Attached>,
 }
 
@@ -115,10 +112,7 @@ impl Container {
             engine: engine.clone(),
             link: None,
             pumps: None,
-            stdin: None,
-            stdout: None,
-            stderr: None,
-            terminal: None,
+            streams: Streams::default(),
             attached: None,
         }
     }
@@ -144,30 +138,9 @@ impl Container {
         &self.warnings
     }
 
-    /// The writing end of a piped standard input.
-    pub fn take_stdin(&mut self) -> Option<OwnedFd> {
-        self.stdin.take()
-    }
-
-    /// The reading end of a piped standard output.
-    pub fn take_stdout(&mut self) -> Option<OwnedFd> {
-        self.stdout.take()
-    }
-
-    /// The reading end of a piped standard error.
-    pub fn take_stderr(&mut self) -> Option<OwnedFd> {
-        self.stderr.take()
-    }
-
     /// The connection that [`ContainerBuilder::attach`] made.
     pub fn take_attached(&mut self) -> Option<Attached> {
         self.attached.take()
-    }
-
-    /// The master side of the container's terminal, when it was given one and its output is not
-    /// logged.
-    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
     }
 
     /// Starts a container that was created or has ended; one that runs is left as it is. It

@@ -22,7 +22,7 @@ use crate::reap;
 use crate::runtime::Errand;
 use crate::spec::Company;
 use crate::state::{self, Change};
-use crate::stdio::{self, Pumps, Streams};
+use crate::stdio::{self, Pumps, Streams, Wanted};
 use crate::wire::Channel;
 
 /// A container's owner's connection: when it closes, the monitor ends the container and itself.
@@ -328,7 +328,7 @@ pub(crate) async fn exec(
     engine: &Engine,
     id: &str,
     exec: &ExecRequest,
-    streams: Streams,
+    streams: Wanted,
 ) -> Result<Exec> {
     let mut prepared = stdio::prepare(streams)?;
     let channel = connect(engine, id)?;
@@ -351,9 +351,9 @@ pub(crate) async fn exec(
             pumps,
             exit: OnceCell::new(),
         },
-        stdin: prepared.stdin,
-        stdout: prepared.stdout,
-        stderr: prepared.stderr,
-        terminal,
+        streams: Streams {
+            terminal,
+            ..prepared.ours
+        },
     })
 }

@@ -46,15 +46,30 @@ impl From<std::fs::File> for Stdio {
     }
 }
 
+/// The caller's ends of a process's streams: of those that are piped, or its terminal. They are
+/// there to be taken, as those of `std::process::Child`.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Streams {
+    /// The writing end of a piped standard input.
+    pub stdin: Option<OwnedFd>,
+    /// The reading end of a piped standard output.
+    pub stdout: Option<OwnedFd>,
+    /// The reading end of a piped standard error.
+    pub stderr: Option<OwnedFd>,
+    /// The master side of its terminal, when it has one that is nobody else's.
+    pub terminal: Option<OwnedFd>,
+}
+
 /// What the caller said of each stream.
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
+pub(crate) struct Wanted {
     pub(crate) stdin: Option<Stdio>,
     pub(crate) stdout: Option<Stdio>,
     pub(crate) stderr: Option<Stdio>,
 }
 
-impl Streams {
+impl Wanted {
     /// Fills in what was not said.
     pub(crate) fn or(self, stdin: Stdio, output: Stdio) -> Self {
         let again = match &output {
@@ -86,9 +101,7 @@ pub(crate) struct Prepared {
     pub(crate) streams: [Stream; 3],
     pub(crate) passed: Vec<OwnedFd>,
     /// Our ends of pipes.
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: Option<OwnedFd>,
-    pub(crate) stderr: Option<OwnedFd>,
+    pub(crate) ours: Streams,
     pumps: Vec<(OwnedFd, OwnedFd, Direction)>,
     /// The other ends are the monitor's alone.
     private: bool,
@@ -101,7 +114,7 @@ enum Direction {
 }
 
 /// Opens what has to be opened.
-pub(crate) fn prepare(streams: Streams) -> Result<Prepared> {
+pub(crate) fn prepare(streams: Wanted) -> Result<Prepared> {
     let mut prepared = Prepared::new(false);
     for (number, stdio) in streams.numbered() {
         let stream = one(&mut prepared, number, stdio).map_err(Error::system(ACTION))?;
@@ -111,7 +124,7 @@ pub(crate) fn prepare(streams: Streams) -> Result<Prepared> {
 }
 
 /// Opens what has to be opened to attach to a container that runs.
-pub(crate) fn prepare_attach(mut streams: Streams) -> Result<(Prepared, Attach)> {
+pub(crate) fn prepare_attach(mut streams: Wanted) -> Result<(Prepared, Attach)> {
     let mut prepared = Prepared::new(true);
     let merged = streams.merge().map_err(Error::system(ACTION))?;
     for (number, stdio) in streams.numbered() {
@@ -135,7 +148,7 @@ pub(crate) fn prepare_attach(mut streams: Streams) -> Result<(Prepared, Attach)>
 
 const ACTION: &str = "set up the standard streams";
 
-impl Streams {
+impl Wanted {
     fn numbered(self) -> impl Iterator<Item = (usize, Stdio)> {
         [self.stdin, self.stdout, self.stderr]
             .into_iter()
@@ -173,9 +186,7 @@ impl Prepared {
         Self {
             streams: [Stream::Null; 3],
             passed: Vec::new(),
-            stdin: None,
-            stdout: None,
-            stderr: None,
+            ours: Streams::default(),
             pumps: Vec::new(),
             private,
         }
@@ -205,9 +216,9 @@ fn one(prepared: &mut Prepared, number: usize, stdio: Stdio) -> io::Result<Strea
             let (theirs, ours) = pipe(direction)?;
             prepared.passed.push(theirs);
             match number {
-                0 => prepared.stdin = Some(ours),
-                1 => prepared.stdout = Some(ours),
-                _ => prepared.stderr = Some(ours),
+                0 => prepared.ours.stdin = Some(ours),
+                1 => prepared.ours.stdout = Some(ours),
+                _ => prepared.ours.stderr = Some(ours),
             }
             return Ok(Stream::Fd);
         }
