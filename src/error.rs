@@ -13,7 +13,8 @@ use container_core::image::store::StoreError;
 use crate::cli::verbs::Verb;
 use crate::cli::{NAME, pflag};
 use crate::flags::{
-    container_filter, env, filter, health, label, namespace, port, restart, security, volume_filter,
+    container_filter, env, event_filter, filter, health, label, moment, namespace, port, prune,
+    restart, security, volume_filter,
 };
 use crate::print::template::TemplateError;
 
@@ -104,6 +105,8 @@ pub(crate) enum Error {
     Template(#[from] TemplateError),
     #[error("template parsing error: {0}")]
     ObjectTemplate(TemplateError),
+    #[error("{0}")]
+    Unfilled(TemplateError),
     #[error("{}", ps_template(.0))]
     PsTemplate(TemplateError),
     #[error("{action} {}: {}", path.display(), reason(source))]
@@ -139,7 +142,19 @@ pub(crate) enum Error {
          positional arg"
     )]
     VolumeNames,
-    #[error("unknown type: {0:?}: must be one of \"container\", \"image\"")]
+    #[error("The \"until\" filter is not supported with \"--volumes\"")]
+    UntilVolumes,
+    #[error("the verbose and the format options conflict")]
+    VerboseFormat,
+    #[error(transparent)]
+    PruneFilter(#[from] prune::PruneFilterError),
+    #[error(transparent)]
+    EventFilter(#[from] event_filter::NoEventFilter),
+    #[error(transparent)]
+    Moment(#[from] moment::NoMoment),
+    #[error("Error parsing format: {0}")]
+    EventTemplate(TemplateError),
+    #[error("unknown type: {0:?}: must be one of \"container\", \"image\", \"volume\"")]
     ObjectKind(String),
     #[error("No such object: {0}")]
     NoSuchObject(String),
@@ -150,6 +165,10 @@ pub(crate) enum Error {
         container: String,
         source: container_core::Error,
     },
+    #[error("Couldn't find PID field in ps output")]
+    NoPids,
+    #[error("ps: {0}")]
+    Ps(String),
     #[error("Invalid signal: {0}")]
     Signal(String),
     #[error("failed to start containers: {0}")]
@@ -287,11 +306,21 @@ impl Error {
             Self::Core(error) => match error.command() {
                 Some(CommandProblem::NotFound) => 127,
                 Some(CommandProblem::NotExecutable) => 126,
+                // Docker's code for all that goes wrong between a container and its process.
+                None if is_of_process(error) && verb.is_some_and(|v| v.name() == "exec") => 126,
                 None => verb_code(verb),
             },
             _ => verb_code(verb),
         }
     }
+}
+
+fn is_of_process(error: &container_core::Error) -> bool {
+    use container_core::Error as E;
+    matches!(
+        error,
+        E::NoSuchUser { .. } | E::Setting { .. } | E::Setup { .. }
+    )
 }
 
 fn verb_code(verb: Option<&Verb>) -> u8 {

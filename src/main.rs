@@ -7,6 +7,7 @@ mod environment;
 mod error;
 mod flags;
 mod log;
+mod machine;
 mod print;
 mod settings;
 mod term;

@@ -31,6 +31,11 @@ impl Settings {
         self.builder.set(self.builder.take().start_ahead());
     }
 
+    /// Whether `--debug` was given.
+    pub(crate) fn debug(&self) -> bool {
+        self.globals.debug
+    }
+
     /// The directory that lasts, when one was chosen; the engine knows the default.
     fn root(&self) -> Option<PathBuf> {
         let chosen = self.globals.root.clone();

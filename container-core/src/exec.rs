@@ -17,7 +17,7 @@ pub struct ExecRequest {
     pub args: Vec<String>,
     /// `NAME=value`, on top of the container's environment.
     pub env: Vec<String>,
-    /// Working directory instead of the container's.
+    /// Working directory instead of the container's. It must be there.
     pub workdir: Option<String>,
     /// User instead of the container's.
     pub user: Option<String>,
@@ -61,7 +61,7 @@ impl<'a> ExecBuilder<'a> {
         self
     }
 
-    /// Sets the working directory.
+    /// Sets the working directory, which must be there.
     pub fn workdir(mut self, dir: impl Into<String>) -> Self {
         self.request.workdir = Some(dir.into());
         self

@@ -397,7 +397,7 @@ async fn what_happens_is_told() {
         "start",
         "exec_create: true",
         "exec_start: true",
-        "exec_die: true",
+        "exec_die",
         "rename",
         "kill",
         "die",

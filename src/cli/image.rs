@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::flags::condition::{self, Condition};
+
 /// `pull`
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
@@ -145,9 +147,9 @@ pub(crate) struct PruneArgs {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     pub(crate) all: bool,
-    /// Provide filter values (dangling=true|false)
-    #[arg(long, value_name = "filter")]
-    pub(crate) filter: Vec<String>,
+    /// Provide filter values (e.g. "until=<timestamp>")
+    #[arg(long, value_name = "filter", value_parser = condition::parse)]
+    pub(crate) filter: Vec<Condition>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,

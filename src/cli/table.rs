@@ -3,7 +3,8 @@
 use clap::{Args as _, FromArgMatches as _};
 
 use super::container::{
-    ContainersArgs, KillArgs, PortArgs, PsArgs, RenameArgs, RmArgs, StartArgs, StopArgs, UpdateArgs,
+    ContainerPruneArgs, ContainersArgs, ExecArgs, KillArgs, PortArgs, PsArgs, RenameArgs, RmArgs,
+    StartArgs, StatsArgs, StopArgs, TopArgs, UpdateArgs,
 };
 use super::image::{
     HistoryArgs, ImagesArgs, ImportArgs, LoadArgs, NoArgs, PruneArgs, PullArgs, RmiArgs, SaveArgs,
@@ -13,6 +14,7 @@ use super::inspect::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use super::later;
 use super::program::{CompletionArgs, FormatArgs, ManArgs};
 use super::run::{CreateArgs, RunArgs};
+use super::system::{DfArgs, EventsArgs, SystemPruneArgs};
 use super::verbs::Verb;
 use super::volume::{
     VolumeCreateArgs, VolumeInspectArgs, VolumeLsArgs, VolumePruneArgs, VolumeRmArgs,
@@ -136,10 +138,42 @@ pub(crate) const VERBS: &[Verb] = &[
         SOME
     ),
     verb!(
+        ExecArgs,
+        cmd::exec::run,
+        ["exec", "container exec"],
+        "Execute a command in a running container",
+        "[OPTIONS] CONTAINER COMMAND [ARG...]",
+        "requires at least 2 arguments"
+    ),
+    verb!(
         PsArgs,
         cmd::ps::run,
         ["ps", "container ls", "container list", "container ps"],
         "List containers",
+        "[OPTIONS]",
+        NONE
+    ),
+    verb!(
+        TopArgs,
+        cmd::top::run,
+        ["top", "container top"],
+        "Display the running processes of a container",
+        "CONTAINER [ps OPTIONS]",
+        SOME
+    ),
+    verb!(
+        StatsArgs,
+        cmd::stats::run,
+        ["stats", "container stats"],
+        "Display a live stream of container(s) resource usage statistics",
+        "[OPTIONS] [CONTAINER...]",
+        "accepts any number of arguments"
+    ),
+    verb!(
+        EventsArgs,
+        cmd::events::run,
+        ["events", "system events"],
+        "Get real time events",
         "[OPTIONS]",
         NONE
     ),
@@ -224,6 +258,14 @@ pub(crate) const VERBS: &[Verb] = &[
         NONE
     ),
     verb!(
+        ContainerPruneArgs,
+        cmd::prune::containers,
+        ["container prune"],
+        "Remove all stopped containers",
+        "[OPTIONS]",
+        NONE
+    ),
+    verb!(
         PortArgs,
         cmd::port::run,
         ["port", "container port"],
@@ -233,7 +275,7 @@ pub(crate) const VERBS: &[Verb] = &[
     ),
     verb!(
         PruneArgs,
-        cmd::prune::run,
+        cmd::prune::images,
         ["image prune"],
         "Remove unused images",
         "[OPTIONS]",
@@ -302,6 +344,22 @@ pub(crate) const VERBS: &[Verb] = &[
         "Remove one or more volumes",
         "[OPTIONS] VOLUME [VOLUME...]",
         SOME
+    ),
+    verb!(
+        DfArgs,
+        cmd::df::run,
+        ["system df"],
+        "Show disk usage",
+        "[OPTIONS]",
+        NONE
+    ),
+    verb!(
+        SystemPruneArgs,
+        cmd::prune::system,
+        ["system prune"],
+        "Remove unused data",
+        "[OPTIONS]",
+        NONE
     ),
     verb!(
         NoArgs,

@@ -40,9 +40,7 @@ const SWARM: &str = "clusters are not a goal";
 /// Docker's verbs that are not here, each with the reason.
 const LATER_VERBS: &[(&[&str], &str)] = &[
     (
-        &[
-            "attach", "commit", "cp", "diff", "events", "exec", "export", "logs", "stats", "top",
-        ],
+        &["attach", "commit", "cp", "diff", "export", "logs"],
         CONTAINERS,
     ),
     (&["build", "builder", "buildx"], BUILD),
@@ -118,10 +116,8 @@ pub(crate) fn find<'a>(words: &[&'a str]) -> Lookup<'a> {
         return Lookup::Verb(verb, 2);
     }
     let later = match (first, second) {
-        ("container", "prune") => Some(CONTAINERS),
         ("image", "build") => Some(BUILD),
         ("image", "push") => Some(REGISTRY),
-        ("system", "df" | "prune" | "events") => Some(CONTAINERS),
         ("container", second) => later(second),
         _ => None,
     };

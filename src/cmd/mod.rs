@@ -3,7 +3,10 @@
 pub(crate) mod completion;
 mod confirm;
 pub(crate) mod create;
+pub(crate) mod df;
 mod each;
+pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod import;
@@ -24,8 +27,10 @@ pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod start;
 pub(crate) mod start_all;
+pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod volume;
@@ -61,10 +66,9 @@ fn formatted(format: &str, object: &impl Serialize) -> Result<String, Error> {
     } else {
         format
     };
-    let fill = |template: Template| template.fill(&template::value(object)?);
-    let mut text = Template::parse(format)
-        .and_then(fill)
-        .map_err(Error::ObjectTemplate)?;
+    let template = Template::parse(format).map_err(Error::ObjectTemplate)?;
+    let filled = template::value(object).and_then(|data| template.fill(&data));
+    let mut text = filled.map_err(Error::Unfilled)?;
     text.push('\n');
     Ok(text)
 }

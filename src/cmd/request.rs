@@ -48,13 +48,7 @@ fn policy(text: &str) -> Result<Pull, Error> {
 /// Reads the files that flags name and makes the request of everything.
 pub(super) fn read_and_request(args: CreateArgs) -> Result<Request, Error> {
     let variable = environment::raw;
-    let env_files = args.env_file.iter().map(|path| {
-        env::file(&read(path)?, &variable).map_err(|source| Error::EnvFile {
-            path: path.clone(),
-            source,
-        })
-    });
-    let env_files = env_files.collect::<Result<_, _>>()?;
+    let env_files = env_files(&args.env_file)?;
     let label_files = args.label_file.iter().map(|path| {
         label::file(&read(path)?).map_err(|source| Error::LabelFile {
             path: path.clone(),
@@ -90,6 +84,20 @@ pub(super) fn read_and_request(args: CreateArgs) -> Result<Request, Error> {
         console_size,
     };
     request(args, security, outside)
+}
+
+/// The contents of `--env-file`s.
+///
+/// # Errors
+/// One cannot be read or is none.
+pub(super) fn env_files(paths: &[PathBuf]) -> Result<Vec<Vec<String>>, Error> {
+    let file = |path: &PathBuf| {
+        env::file(&read(path)?, &environment::raw).map_err(|source| Error::EnvFile {
+            path: path.clone(),
+            source,
+        })
+    };
+    paths.iter().map(file).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

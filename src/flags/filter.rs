@@ -12,8 +12,6 @@ pub(crate) enum FilterError {
     Name(String),
     #[error("invalid filter 'dangling={0}' (use true or false)")]
     Dangling(String),
-    #[error("filter '{0}' is not here yet for image prune")]
-    Prune(String),
 }
 
 /// Filters of `images`. Several of one name: any `reference`, all of the others.
@@ -53,20 +51,12 @@ impl ImageFilters {
     }
 }
 
-fn dangling(value: &str) -> Result<bool, FilterError> {
-    size::switch(value).map_err(|_| FilterError::Dangling(value.to_owned()))
-}
-
-/// The `dangling` filter of `image prune`, which says the opposite of `--all`.
+/// What `dangling` is set to.
 ///
 /// # Errors
-/// Another filter.
-pub(crate) fn prune_all(text: &str) -> Result<bool, FilterError> {
-    match text.split_once('=') {
-        Some(("dangling", value)) => dangling(value).map(|dangling| !dangling),
-        Some(_) => Err(FilterError::Prune(text.to_owned())),
-        None => Err(FilterError::Format(text.to_owned())),
-    }
+/// It is no switch.
+pub(crate) fn dangling(value: &str) -> Result<bool, FilterError> {
+    size::switch(value).map_err(|_| FilterError::Dangling(value.to_owned()))
 }
 
 /// Whether labels have `name`, or `name` with just that value.
@@ -181,8 +171,6 @@ mod tests {
             filters.add("dangling=x"),
             Err(FilterError::Dangling("x".into()))
         );
-        assert_eq!(prune_all("dangling=false"), Ok(true));
-        assert!(prune_all("until=1h").is_err());
     }
 
     #[test]

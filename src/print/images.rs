@@ -11,6 +11,11 @@ use crate::flags::filter::glob;
 
 const NONE: &str = "<none>";
 
+/// What only `system df` looks at.
+fn unknown() -> String {
+    "N/A".to_owned()
+}
+
 /// How rows are made.
 pub(crate) struct Options {
     pub(crate) digests: bool,
@@ -22,17 +27,17 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename = "*formatter.imageContext", rename_all = "PascalCase")]
 pub(crate) struct Row {
-    pub(crate) containers: &'static str,
+    pub(crate) containers: String,
     pub(crate) created_at: String,
     pub(crate) created_since: String,
     pub(crate) digest: String,
     #[serde(rename = "ID")]
     pub(crate) id: String,
     pub(crate) repository: String,
-    pub(crate) shared_size: &'static str,
+    pub(crate) shared_size: String,
     pub(crate) size: String,
     pub(crate) tag: String,
-    pub(crate) unique_size: &'static str,
+    pub(crate) unique_size: String,
     pub(crate) virtual_size: String,
 }
 
@@ -115,7 +120,7 @@ pub(crate) fn rows(
         }
         let created = image.created.unwrap_or(Timestamp::UNIX_EPOCH);
         rows.extend(cells.into_iter().map(|(repository, tag, digest)| Row {
-            containers: "N/A",
+            containers: unknown(),
             created_at: age::absolute(created),
             created_since: match image.created {
                 Some(created) => age::ago(created, options.now),
@@ -124,10 +129,10 @@ pub(crate) fn rows(
             digest,
             id: id(&image.id, options.no_trunc),
             repository,
-            shared_size: "N/A",
+            shared_size: unknown(),
             size: size::human(image.size),
             tag,
-            unique_size: "N/A",
+            unique_size: unknown(),
             virtual_size: size::human(image.size),
         }));
     }

@@ -2,12 +2,17 @@
 
 pub(crate) mod age;
 pub(crate) mod containers;
+pub(crate) mod df;
+pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod images;
+pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod rows;
 pub(crate) mod size;
+pub(crate) mod stats;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod volumes;

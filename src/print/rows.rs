@@ -41,7 +41,7 @@ pub(crate) fn rows<T: Serialize>(
         text.push('\n');
     }
     Ok(match as_table {
-        true => table::align(&text),
+        true => table::align(&text, table::NARROWEST),
         false => text,
     })
 }

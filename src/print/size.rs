@@ -4,19 +4,29 @@ const UNITS: [&str; 9] = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
 
 /// `1.99MB`.
 pub(crate) fn human(bytes: u64) -> String {
+    with_digits(bytes, 3)
+}
+
+/// `1.986MB`: one digit more.
+pub(crate) fn human_exact(bytes: u64) -> String {
+    with_digits(bytes, 4)
+}
+
+fn with_digits(bytes: u64, digits: i32) -> String {
     let mut value = bytes as f64;
     let mut unit = 0;
-    // 999.5 and more would round to four digits.
-    while value >= if unit == 0 { 1000.0 } else { 999.5 } && unit + 1 < UNITS.len() {
+    // More would round to another digit before the point: 999.5 of three, never of four.
+    let full = (1000.0 - 0.5 * 10_f64.powi(3 - digits)).min(1000.0);
+    while value >= if unit == 0 { 1000.0 } else { full } && unit + 1 < UNITS.len() {
         value /= 1000.0;
         unit += 1;
     }
-    let decimals = if unit == 0 || value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
+    // Where rounding fills the digits before the point, one less is left behind it.
+    let filled = |places: i32| 10_f64.powi(places) - 0.5 * 10_f64.powi(places - digits);
+    let before = (1..3).find(|places| value < filled(*places)).unwrap_or(3);
+    let decimals = match unit {
+        0 => 0,
+        _ => usize::try_from(digits - before).unwrap_or(0),
     };
     let number = format!("{value:.decimals$}");
     let number = match number.contains('.') {
@@ -71,6 +81,22 @@ mod tests {
             (u64::MAX, "18.4EB"),
         ] {
             assert_eq!(human(bytes), want, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn exact_sizes() {
+        for (bytes, want) in [
+            (0, "0B"),
+            (58, "58B"),
+            (1_985_688, "1.986MB"),
+            (8_017_000, "8.017MB"),
+            (126_600_000, "126.6MB"),
+            (116_561_757, "116.6MB"),
+            (999_960_000, "1GB"),
+            (1_000_000, "1MB"),
+        ] {
+            assert_eq!(human_exact(bytes), want, "{bytes}");
         }
     }
 

@@ -1,13 +1,13 @@
 //! Columns as Docker lays them out (Go's text/tabwriter): three blanks between, none narrower than
-//! ten. A cell ends with a tab; what follows the last tab of a line is in no column.
+//! some width. A cell ends with a tab; what follows the last tab of a line is in no column.
 
 /// Blanks between columns.
 const PADDING: usize = 3;
-/// The narrowest column.
-const NARROWEST: usize = 10;
+/// The narrowest column of most tables.
+pub(crate) const NARROWEST: usize = 10;
 
 /// Lays lines out. A column lasts as long as the lines below each other have it.
-pub(crate) fn align(text: &str) -> String {
+pub(crate) fn align(text: &str, narrowest: usize) -> String {
     let lines: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split('\t').collect())
@@ -25,7 +25,7 @@ pub(crate) fn align(text: &str) -> String {
                 .collect();
             let widest = cells.iter().max().map_or(0, |width| width + PADDING);
             for widths in widths.iter_mut().skip(at).take(cells.len()) {
-                widths.push(widest.max(NARROWEST));
+                widths.push(widest.max(narrowest));
             }
             at += cells.len().max(1);
         }
@@ -53,6 +53,7 @@ mod tests {
             "IMAGE\tCREATED\tCREATED BY\tSIZE\tCOMMENT\n\
              cf672b381b9d\t20 minutes ago\tumoci config\t0B\t\n\
              <missing>\t20 minutes ago\tumoci raw add-layer\t1.99MB\t\n",
+            NARROWEST,
         );
         // From `docker history` of 28.2.
         let want = [
@@ -66,12 +67,15 @@ mod tests {
     #[test]
     fn columns_end_where_a_line_has_none() {
         assert_eq!(
-            align("a\tb\nlong words here\nc\td\n"),
+            align("a\tb\nlong words here\nc\td\n", NARROWEST),
             "a         b\nlong words here\nc         d\n"
         );
-        assert_eq!(align(""), "");
+        assert_eq!(align("", NARROWEST), "");
         // Wider than what Rust's own padding takes.
         let wide = "x".repeat(70_000);
-        assert_eq!(align(&format!("{wide}\ty")), format!("{wide}   y\n"));
+        assert_eq!(
+            align(&format!("{wide}\ty"), NARROWEST),
+            format!("{wide}   y\n")
+        );
     }
 }

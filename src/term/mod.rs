@@ -1,6 +1,7 @@
 //! The terminal this program runs on: its size, its raw mode, and what is pumped between it and a
 //! container's terminal.
 
+pub(crate) mod console;
 pub(crate) mod pump;
 pub(crate) mod raw;
 pub(crate) mod signals;

@@ -125,6 +125,27 @@ impl Hierarchy {
             Hierarchy::V2 { mount } => Box::new(V2::open(mount, path)),
         }
     }
+
+    /// 1 or 2.
+    pub fn version(&self) -> u8 {
+        match self {
+            Hierarchy::V1 { .. } => 1,
+            Hierarchy::V2 { .. } => 2,
+        }
+    }
+
+    /// The controllers there are: `memory`, `cpu`, …; of v2, those of the root group.
+    pub fn controllers(&self) -> Vec<String> {
+        match self {
+            Hierarchy::V1 { trees } => trees.iter().flat_map(|t| t.controllers.clone()).collect(),
+            Hierarchy::V2 { mount } => {
+                let listed = std::fs::read_to_string(mount.join("cgroup.controllers"));
+                // One that cannot be read offers nothing.
+                let listed = listed.unwrap_or_default();
+                listed.split_whitespace().map(str::to_owned).collect()
+            }
+        }
+    }
 }
 
 const CONTROLLERS: [&str; 14] = [

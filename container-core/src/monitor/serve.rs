@@ -18,7 +18,6 @@ use crate::wire::Channel;
 #[derive(Debug)]
 pub(super) struct Session {
     process: Launched,
-    args: String,
     /// Who waits for its end and whom it ends with.
     client: Option<Channel>,
     /// The master of its terminal: kept, so that it does not hang up when the client detaches,
@@ -254,7 +253,6 @@ impl Supervisor {
                 self.files.tell(&format!("exec_start: {args}"), &[]);
                 self.sessions.push(Session {
                     process,
-                    args,
                     client: (!request.detach).then_some(client),
                     terminal,
                 });
@@ -275,8 +273,7 @@ impl Supervisor {
                 continue;
             };
             let code = ("exitCode", exit.code.to_string());
-            self.files
-                .tell(&format!("exec_die: {}", session.args), &[code]);
+            self.files.tell("exec_die", &[code]);
             if let Some(client) = session.client {
                 _ = client.send(&News::Exited(exit), &[]);
             }

@@ -147,5 +147,5 @@ fn last(
         }
         None => None,
     };
-    process::become_program(program, root.as_fd(), streams, slave)
+    process::become_program(program, root.as_fd(), streams, slave, process::Cwd::There)
 }

@@ -243,7 +243,13 @@ fn first_process(
         rustix::fs::Mode::empty(),
     )
     .map_err(Fault::at("open the root directory"))?;
-    process::become_program(&plan.process, root.as_fd(), streams, state.terminal)
+    process::become_program(
+        &plan.process,
+        root.as_fd(),
+        streams,
+        state.terminal,
+        process::Cwd::Made,
+    )
 }
 
 /// Joins namespaces that exist already.

@@ -11,6 +11,15 @@ use super::user::{self, Identity};
 use super::{Fault, Stdio, command, init, mount, sys};
 use crate::plan::{Process, User, rlimit_name};
 
+/// What to do about a working directory that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cwd {
+    /// Make it, for a container's first process.
+    Made,
+    /// Nothing: a further process needs one that is there.
+    There,
+}
+
 /// Becomes the program. Returns only to say why it could not. The descriptors that `released`
 /// names are those the process needs until exec; `--init` lets go of them at once.
 pub(super) fn become_program(
@@ -18,6 +27,7 @@ pub(super) fn become_program(
     root: BorrowedFd<'_>,
     streams: &[Stdio; 3],
     terminal: Option<OwnedFd>,
+    cwd: Cwd,
 ) -> Result<std::convert::Infallible, Fault> {
     for (resource, soft, hard) in &process.rlimits {
         sys::set_rlimit(*resource, *soft, *hard)
@@ -39,7 +49,7 @@ pub(super) fn become_program(
     attach(streams, terminal, root, &identity).map_err(Fault::at("attach the standard streams"))?;
     // Failing is no harm: the filter forbids the calls, and the ring is nobody's secret.
     _ = sys::new_keyring();
-    let entered = enter_directory(root, &process.cwd);
+    let entered = enter_directory(root, &process.cwd, cwd);
     let umask = process.umask.unwrap_or(0o022);
     rustix::process::umask(Mode::from_raw_mode(umask));
 
@@ -54,7 +64,7 @@ pub(super) fn become_program(
     sys::die_with_parent().map_err(Fault::at("tie the process to its monitor"))?;
     if let Err(first) = entered {
         // A directory that only the user may enter (a mount of theirs, say).
-        enter_directory(root, &process.cwd).map_err(|_| cwd_fault(&process.cwd, &first))?;
+        enter_directory(root, &process.cwd, cwd).map_err(|_| cwd_fault(&process.cwd, &first))?;
     }
     inside(&process.cwd)?;
     if process.no_new_privileges {
@@ -137,8 +147,11 @@ fn is_pipe(fd: &OwnedFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_fifo())
 }
 
-fn enter_directory(root: BorrowedFd<'_>, path: &str) -> io::Result<()> {
-    let dir = resolve::ensure(root, path, Make::Directory, Links::Follow)?;
+fn enter_directory(root: BorrowedFd<'_>, path: &str, cwd: Cwd) -> io::Result<()> {
+    let dir = match cwd {
+        Cwd::Made => resolve::ensure(root, path, Make::Directory, Links::Follow)?,
+        Cwd::There => resolve::open(root, path, OFlags::PATH | OFlags::DIRECTORY, Links::Follow)?,
+    };
     Ok(rustix::process::fchdir(&dir)?)
 }
 

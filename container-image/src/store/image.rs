@@ -289,7 +289,10 @@ impl Store {
     }
 
     /// The sum of a layer's file sizes; of one never unpacked, the size of its blob.
-    pub(super) fn layer_size(&self, layer: &Layer) -> Result<u64, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn layer_size(&self, layer: &Layer) -> Result<u64, StoreError> {
         let path = self.layout.layer_size(&layer.chain_id);
         match read_limited(&path, 64) {
             Ok(text) => Ok(std::str::from_utf8(&text)

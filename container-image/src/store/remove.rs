@@ -164,13 +164,25 @@ impl Store {
         all: bool,
         in_use: &dyn Fn(&Digest) -> Option<String>,
     ) -> Result<Pruned, StoreError> {
+        self.prune_some(&|image| all || image.tags().next().is_none(), in_use)
+    }
+
+    /// As [`prune`](Self::prune), of the images that are `wanted` away.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn prune_some(
+        &self,
+        wanted: &dyn Fn(&Image) -> bool,
+        in_use: &dyn Fn(&Digest) -> Option<String>,
+    ) -> Result<Pruned, StoreError> {
         let lock = Lock::exclusive(&self.layout.index_lock())?;
         let mut index = Index::read(&self.layout)?;
         let listed = index.entries().len();
         let mut removals = Vec::new();
         let mut evicted = Vec::new();
         for image in self.readable(&index) {
-            if !all && image.tags().next().is_some() {
+            if !wanted(&image) {
                 continue;
             }
             let (Use::None, Some(lease)) = self.usage(&image, in_use)? else {

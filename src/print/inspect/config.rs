@@ -109,6 +109,8 @@ impl Config {
             domainname: given(&request.domainname, String::new()),
             user: given(&request.user, image.user),
             tty: request.tty,
+            open_stdin: request.open_stdin,
+            stdin_once: request.stdin_once,
             env: NilList(environment(request, image.env.0)),
             cmd: match replaced {
                 true => NilList(request.args.clone()),
