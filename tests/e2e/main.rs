@@ -21,3 +21,4 @@ mod library;
 mod real_images;
 mod templates;
 mod terminal;
+mod volumes;

@@ -152,7 +152,21 @@ pub(super) fn mount(
             reason: "the image leads this path into /proc, where nothing may be mounted".into(),
         });
     }
-    attach(&tree, target.as_fd(), mount).map_err(fault)
+    attach(&tree, target.as_fd(), mount).map_err(|e| place_fault(mount, &tree, &target, &e))
+}
+
+fn place_fault(mount: &Mount, tree: &OwnedFd, target: &OwnedFd, error: &io::Error) -> Fault {
+    let kinds = (resolve::is_directory(tree), resolve::is_directory(target));
+    let reason = match kinds {
+        (Ok(false), Ok(true)) => "the source is a file, and in the container there is a directory",
+        (Ok(true), Ok(false)) => "the source is a directory, and in the container there is a file",
+        _ => return Fault::setup(mount, error),
+    };
+    Fault::Setting {
+        setting: "mount".into(),
+        value: mount.target.clone(),
+        reason: reason.into(),
+    }
 }
 
 /// The caller's targets may be reached over the image's links; ours must be what they seem.
