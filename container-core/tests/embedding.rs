@@ -210,6 +210,65 @@ fn killing_the_program_leaves_nothing() {
     );
 }
 
+/// The monitor of a container of this process, if there is one.
+fn monitors() -> Vec<i32> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
+    let lists: Vec<String> = lists.map(Result::unwrap_or_default).collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    pids.map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    // It may just have ended.
+    _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+#[test]
+fn a_monitor_killed_at_any_moment_takes_its_container_along() {
+    let _turn = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let sleep = || engine.container("host").args(["sleep", "1000"]);
+    // As long as a start takes here and now.
+    let before = Instant::now();
+    drop(runtime.block_on(sleep().start()).unwrap());
+    let whole = before.elapsed();
+    let limit = Duration::from_secs(20);
+    eventually("the end of the monitor", limit, || monitors().is_empty());
+    const MOMENTS: u32 = 40;
+    for moment in 0..MOMENTS {
+        let delay = whole * moment * 3 / MOMENTS / 2;
+        let killer = std::thread::spawn(move || {
+            let monitor = loop {
+                match monitors()[..] {
+                    [monitor, ..] => break monitor,
+                    [] => std::thread::yield_now(),
+                }
+            };
+            std::thread::sleep(delay);
+            kill(monitor);
+        });
+        // Whether that is in time to keep it from starting does not matter: that it is told does.
+        let start = async {
+            if let Ok(container) = sleep().start().await {
+                assert!(container.wait().await.is_err());
+            }
+        };
+        let told = runtime.block_on(async { tokio::time::timeout(limit, start).await });
+        assert!(told.is_ok(), "killed after {delay:?}: nobody was told");
+        killer.join().unwrap();
+        eventually("the end of the container", limit, || {
+            monitors().is_empty() && processes_below(dir.path()).is_empty()
+        });
+    }
+}
+
 #[test]
 fn the_embedders_process_is_left_alone() {
     let _turn = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,13 +340,6 @@ fn the_embedders_process_is_left_alone() {
 fn a_monitor_started_ahead_serves_one_container_or_ends() {
     let _turn = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
-    let children = || -> Vec<i32> {
-        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-        let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
-        let lists: Vec<String> = lists.map(Result::unwrap_or_default).collect();
-        let pids = lists.iter().flat_map(|list| list.split_whitespace());
-        pids.map(|pid| pid.parse().unwrap()).collect()
-    };
     let ahead = || {
         let builder = Engine::builder()
             .root(dir.path().join("root"))
@@ -296,7 +348,7 @@ fn a_monitor_started_ahead_serves_one_container_or_ends() {
     };
     let none_left = || {
         let limit = Duration::from_secs(10);
-        eventually("the end of the monitors", limit, || children().is_empty());
+        eventually("the end of the monitors", limit, || monitors().is_empty());
     };
     let echo = async |engine: &Engine| {
         let echo = engine.container("host").args(["echo", "hi"]);
@@ -309,11 +361,11 @@ fn a_monitor_started_ahead_serves_one_container_or_ends() {
         .unwrap();
     runtime.block_on(async {
         let engine = ahead().open().unwrap();
-        let monitor = children();
+        let monitor = monitors();
         assert_eq!(monitor.len(), 1);
         let sleep = engine.container("host").args(["sleep", "1000"]);
         let container = sleep.start().await.unwrap();
-        assert_eq!(children(), monitor);
+        assert_eq!(monitors(), monitor);
         // The next one has its own.
         echo(&engine).await;
         drop(container);
@@ -321,9 +373,9 @@ fn a_monitor_started_ahead_serves_one_container_or_ends() {
 
         // Nobody can know what becomes of it until it is needed.
         let engine = ahead().open().unwrap();
-        let pid = rustix::process::Pid::from_raw(children()[0]).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        let pid = monitors()[0];
+        kill(pid);
+        let stat = format!("/proc/{pid}/stat");
         eventually("its end", Duration::from_secs(10), || {
             fs::read_to_string(&stat).unwrap().contains(") Z")
         });

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use serde::{Deserialize, Serialize};
 
-use super::launch::prepare;
+use super::launch::{lost, prepare};
 use super::{Fault, Launched, Stdio, process, sys, terminal};
 use crate::cgroup::Join;
 use crate::plan::Process;
@@ -36,7 +36,10 @@ pub(crate) fn enter(
         Join::Clone(fd) => Some(fd.as_fd()),
         _ => None,
     };
+    let mut end = Some(ours);
     let (middle, _) = sys::clone(0, cgroup, || {
+        // The monitor's end is the monitor's alone: see `process::tie`.
+        end = None;
         if let Err(fault) = middle(
             target, namespaces, join, program, streams, terminal, &theirs,
         ) {
@@ -47,6 +50,7 @@ pub(crate) fn enter(
     })
     .map_err(Fault::at("clone"))?;
     drop(theirs);
+    let ours = end.ok_or_else(lost)?;
     let result = follow(&ours);
     _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(middle), None);
     match result {
@@ -147,5 +151,12 @@ fn last(
         }
         None => None,
     };
-    process::become_program(program, root.as_fd(), streams, slave, process::Cwd::There)
+    process::become_program(
+        program,
+        root.as_fd(),
+        streams,
+        slave,
+        process::Cwd::There,
+        channel,
+    )
 }

@@ -82,7 +82,10 @@ pub(crate) fn launch<T, E: From<Fault>>(
         _ => None,
     };
     let joined = JoinedPid::enter(&plan.namespaces)?;
+    let mut end = Some(ours);
     let (pid, pidfd) = sys::clone(flags, cgroup, || {
+        // The monitor's end is the monitor's alone: that it closes is how its death is heard.
+        end = None;
         let fault = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             first_process(plan, join, streams, &theirs)
         })) {
@@ -98,12 +101,13 @@ pub(crate) fn launch<T, E: From<Fault>>(
     })
     .map_err(|e| namespace_fault("clone the first process", flags, &e))?;
     drop((theirs, joined));
-    if let Some(maps) = &plan.id_maps {
-        // The process waits for its maps before it does anything.
-        let told = userns::write_maps(pid, maps).and_then(|()| ours.send(&News::Ready, &[]));
-        told.map_err(Fault::at("write the maps of the user namespace"))?;
-    }
+    let ours = end.ok_or_else(lost)?;
     let finish = || -> Result<_, E> {
+        if let Some(maps) = &plan.id_maps {
+            // The process waits for its maps before it does anything.
+            let told = userns::write_maps(pid, maps).and_then(|()| ours.send(&News::Ready, &[]));
+            told.map_err(Fault::at("write the maps of the user namespace"))?;
+        }
         let made = meanwhile()?;
         let network = home.map(make_network).transpose()?;
         // A process that has failed meanwhile says why.
@@ -127,6 +131,13 @@ pub(crate) fn launch<T, E: From<Fault>>(
             Err(error)
         }
     }
+}
+
+/// The monitor's end of a connection is not there. That cannot be: only the new process, which has
+/// its own copy of everything, lets go of it.
+pub(super) fn lost() -> Fault {
+    let error = io::ErrorKind::BrokenPipe.into();
+    Fault::setup("hear from the new process", &error)
 }
 
 /// A network namespace takes longer to make than all others together (0.6 ms on 6.18), so this
@@ -234,6 +245,9 @@ fn first_process(
         }
         userns::become_root().map_err(Fault::at("become root of the user namespace"))?;
     }
+    // Without its monitor it would wait for ever, or run on as nobody's. Becoming the user clears
+    // this; it is set again then.
+    process::tie(channel)?;
     join_namespaces(&plan.namespaces)?;
     prepare(&plan.process, join)?;
     let state = steps::run(&plan.steps, &plan.process.user, &Monitor(channel))?;
@@ -249,6 +263,7 @@ fn first_process(
         streams,
         state.terminal,
         process::Cwd::Made,
+        channel,
     )
 }
 

@@ -10,6 +10,7 @@ use super::resolve::{self, Links, Make};
 use super::user::{self, Identity};
 use super::{Fault, Stdio, command, init, mount, sys};
 use crate::plan::{Process, User, rlimit_name};
+use crate::wire::Channel;
 
 /// What to do about a working directory that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(super) fn become_program(
     streams: &[Stdio; 3],
     terminal: Option<OwnedFd>,
     cwd: Cwd,
+    monitor: &Channel,
 ) -> Result<std::convert::Infallible, Fault> {
     for (resource, soft, hard) in &process.rlimits {
         sys::set_rlimit(*resource, *soft, *hard)
@@ -61,7 +63,7 @@ pub(super) fn become_program(
     }
     become_user(process, &identity)?;
     // A container without its monitor is nobody's. Changing users clears this, so it comes after.
-    sys::die_with_parent().map_err(Fault::at("tie the process to its monitor"))?;
+    tie(monitor)?;
     if let Err(first) = entered {
         // A directory that only the user may enter (a mount of theirs, say).
         enter_directory(root, &process.cwd, cwd).map_err(|_| cwd_fault(&process.cwd, &first))?;
@@ -76,6 +78,17 @@ pub(super) fn become_program(
     }
     sys::reset_signals();
     Err(command::execute(&process.args, &env))
+}
+
+/// Makes this process die with its monitor, whose end of the connection is the monitor's alone.
+pub(super) fn tie(monitor: &Channel) -> Result<(), Fault> {
+    let fault = Fault::at("tie the process to its monitor");
+    match sys::die_with_parent() {
+        Ok(()) if !monitor.is_hung_up() => Ok(()),
+        // It died before that: no signal comes.
+        Ok(()) => Err(fault(io::ErrorKind::BrokenPipe.into())),
+        Err(error) => Err(fault(error)),
+    }
 }
 
 fn filter(process: &Process) -> Result<(), Fault> {
