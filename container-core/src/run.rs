@@ -104,7 +104,15 @@ pub(crate) async fn start_again(
                 return Ok(container.attached);
             }
             // Somebody holds it: its last monitor, which is about to go, or the next one.
-            Err(Error::Busy { .. }) => drop(state::claim_soon(engine, id).await),
+            Err(Error::Busy { .. }) => match state::claim_soon(engine, id).await {
+                Ok(claim) => drop(claim),
+                Err(e @ Error::Busy { .. }) => {
+                    if !state::inspect(engine, id)?.state.status.is_live() {
+                        return Err(e);
+                    }
+                }
+                Err(e) => return Err(e),
+            },
             Err(e) => return Err(e),
         }
     }

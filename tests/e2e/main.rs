@@ -12,12 +12,14 @@ mod support;
 
 mod bad_input;
 mod containers;
+mod crashes;
 mod escapes;
 mod first_run;
 mod fixtures;
 mod images;
 mod inside;
 mod library;
+mod load;
 mod real_images;
 mod templates;
 mod terminal;

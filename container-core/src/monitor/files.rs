@@ -116,9 +116,14 @@ impl Files {
         self.named = true;
         let path = self.dir.join(state::RECORD);
         match state::read_record(&path) {
-            Ok(record) if record == self.record => Ok(()),
-            _ => Err(Failure::Outdated),
+            Ok(record) if record == self.record => {}
+            _ => return Err(Failure::Outdated),
         }
+        if self.last_state().status.is_live() {
+            // Its last monitor was killed.
+            state::end_leftovers(&self.record);
+        }
+        Ok(())
     }
 
     fn take_name(&mut self) -> Result<(), Failure> {

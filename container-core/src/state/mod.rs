@@ -45,7 +45,7 @@ pub(crate) use change::{Change, Taken, change};
 pub(crate) use claim::{Claim, is_held};
 pub(crate) use find::{all, find, image_user, inspect, running};
 pub(crate) use names::{release as release_name, take as take_name};
-pub(crate) use tidy::{claim_soon, remove, tidy_if_due};
+pub(crate) use tidy::{claim_soon, end_leftovers, remove, tidy_if_due};
 pub(crate) use watch::Watch;
 
 /// A container's record: what only `rename` and `update` change.

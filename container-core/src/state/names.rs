@@ -47,3 +47,16 @@ pub(crate) fn release(root: &Path, name: &str, id: &str) {
         _ = fs::remove_file(root.join("names").join(name));
     }
 }
+
+/// Gives back whatever names an id has: for one whose record, which tells its name, is gone.
+pub(crate) fn release_all(root: &Path, id: &str) {
+    for entry in fs::read_dir(root.join("names"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        if fs::read_link(entry.path()).is_ok_and(|owner| owner.as_os_str() == id) {
+            _ = fs::remove_file(entry.path());
+        }
+    }
+}

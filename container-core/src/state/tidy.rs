@@ -66,6 +66,7 @@ fn tidy_one(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
     let dir = engine.container_dir(id);
     let Ok(record) = read::<Record>(&dir.join(RECORD)) else {
         // Killed before it was anything, or half removed. Its lock is ours.
+        names::release_all(engine.root(), id);
         return remove_directory(engine, id);
     };
     // The state of a `--rm` container went with its run directory.
@@ -73,6 +74,15 @@ fn tidy_one(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
         end_leftovers(&record);
         return remove(engine, id, true, claim);
     }
+    settle(engine, id, claim)
+}
+
+/// Ends what is left of a container whose monitor was killed, and marks it as ended.
+fn settle(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
+    let dir = engine.container_dir(id);
+    let Ok(record) = read::<Record>(&dir.join(RECORD)) else {
+        return Ok(());
+    };
     let path = state_path(&record, &dir, claim.run());
     match read::<State>(&path) {
         Ok(state) if state.status.is_live() => {
@@ -90,7 +100,7 @@ fn settled(dir: &Path) -> bool {
         .is_ok_and(|t| t.elapsed().is_ok_and(|age| age > Duration::from_secs(60)))
 }
 
-fn end_leftovers(record: &Record) {
+pub(crate) fn end_leftovers(record: &Record) {
     let group = CgroupPath::new(&record.cgroup).and_then(|path| Ok(cgroup::detect()?.open(&path)));
     // One that is gone already has nothing to end; what fails is tried again next time.
     if let Ok(group) = group {
@@ -110,6 +120,7 @@ pub(crate) async fn claim_soon(engine: &Engine, id: &str) -> Result<Claim> {
     let run = engine.run_dir(id);
     loop {
         if let Some(claim) = claim(engine, id)? {
+            settle(engine, id, &claim)?;
             return Ok(claim);
         }
         let state = super::inspect(engine, id)?.state;
