@@ -216,6 +216,20 @@ impl Engine {
         Ok(Container::of(self, &state::inspect(self, &id)?))
     }
 
+    /// The containers that have a label with this value, the newest first. The handles do not own
+    /// them.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn find_by_label(&self, name: &str, value: &str) -> Result<Vec<Container>> {
+        let has = |inspect: &Inspect| {
+            let label = inspect.record.request.labels.get(name);
+            label.is_some_and(|found| found == value)
+        };
+        let found = state::all(self)?.into_iter().filter(has);
+        Ok(found.map(|inspect| Container::of(self, &inspect)).collect())
+    }
+
     /// All containers, the newest first.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ mod wire;
 pub use container_image as image;
 
 pub use attach::{Attach, Attached};
-pub use container::{Container, ContainerBuilder, ExitStatus, Output};
+pub use container::{Container, ContainerBuilder, ExitStatus, Output, REUSE_LABEL};
 pub use engine::{Engine, EngineBuilder, Pull};
 pub use error::{CommandProblem, Error, Result};
 pub use events::{Event, EventKind, Events};

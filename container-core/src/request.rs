@@ -109,6 +109,8 @@ pub struct Request {
     pub stop_signal: Option<String>,
     /// Seconds between that signal and SIGKILL; 10 when absent.
     pub stop_timeout: Option<u64>,
+    /// Write down what it has used when it ends.
+    pub measure: bool,
     /// Remove the container when it ends.
     pub auto_remove: bool,
     /// What follows its end.

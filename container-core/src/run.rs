@@ -291,7 +291,9 @@ fn job(
         volumes: std::mem::take(&mut mounted.volumes),
         volume_locks: mounted.locks.len(),
         record: {
-            record.cgroup = cgroup.clone().into();
+            if act != Act::Start {
+                record.cgroup = cgroup.clone().into();
+            }
             record.args.clone_from(&plan.process.args);
             record
         },

@@ -246,6 +246,7 @@ mod tests {
                 code,
                 signal: None,
                 oom_killed: false,
+                ..ExitStatus::default()
             }),
             ..State::default()
         }

@@ -203,6 +203,7 @@ mod tests {
                 code: 137,
                 signal: Some(9),
                 oom_killed: false,
+                ..ExitStatus::default()
             }),
             ..State::default()
         };

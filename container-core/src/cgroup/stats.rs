@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Figures of one moment. A part is `None` where its controller is missing.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Memory.
@@ -19,7 +21,7 @@ pub struct Stats {
 }
 
 /// Memory, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MemoryStats {
     /// In use, with the page cache.
@@ -33,10 +35,12 @@ pub struct MemoryStats {
     pub limit: Option<u64>,
     /// Swap in use, if that is counted.
     pub swap: Option<u64>,
+    /// Processes that the kernel has killed for want of memory.
+    pub oom_kills: u64,
 }
 
 /// Processor time since the group was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CpuStats {
     /// All.
@@ -54,7 +58,7 @@ pub struct CpuStats {
 }
 
 /// Tasks: threads count each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PidsStats {
     /// Now.
@@ -64,7 +68,7 @@ pub struct PidsStats {
 }
 
 /// One block device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeviceIo {
     /// Its major number.
@@ -82,7 +86,7 @@ pub struct DeviceIo {
 }
 
 /// Pressure stall information (Documentation/accounting/psi.rst).
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pressure {
     /// Of processors.
@@ -94,7 +98,7 @@ pub struct Pressure {
 }
 
 /// Shares of time (percent, over the last 10 seconds) and totals.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stall {
     /// At least one task waited.
@@ -105,6 +109,31 @@ pub struct Stall {
     pub full_avg10: f32,
     /// All tasks waited, since the group was made.
     pub full_total: Duration,
+}
+
+impl Stats {
+    /// Processor time only.
+    pub(crate) fn of_cpu(user: Duration, system: Duration) -> Self {
+        Self {
+            cpu: Some(CpuStats {
+                usage: user + system,
+                user,
+                system,
+                ..CpuStats::default()
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Bytes read from all devices.
+    pub fn read_bytes(&self) -> u64 {
+        self.io.iter().map(|device| device.read_bytes).sum()
+    }
+
+    /// Bytes written to all devices.
+    pub fn write_bytes(&self) -> u64 {
+        self.io.iter().map(|device| device.write_bytes).sum()
+    }
 }
 
 impl DeviceIo {

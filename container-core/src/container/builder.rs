@@ -2,23 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use container_image::Platform;
 
-use super::{Container, ExitStatus, Output};
 use crate::attach::Attach;
 use crate::capture::Capture;
 use crate::engine::{Engine, Pull};
-use crate::log::LogStream;
-use crate::monitor::job::Act;
 use crate::ready::Ready;
 use crate::request::{
     Device, Healthcheck, IpcMode, Limits, Mount, NamespaceMode, Network, Request, RestartPolicy,
     Seccomp, Ulimit, UserNamespace, VolumesFrom,
 };
-use crate::stdio::{Stdio, Wanted};
-use crate::{Error, Result};
+use crate::stdio::Wanted;
 
 /// Describes a container before it runs. Made by [`Engine::container`].
 ///
@@ -27,14 +22,15 @@ use crate::{Error, Result};
 #[derive(Debug)]
 #[must_use = "a container runs when output, status or start is called"]
 pub struct ContainerBuilder {
-    engine: Engine,
-    request: Request,
-    platform: Option<Platform>,
-    pull: Pull,
-    streams: Wanted,
-    capture: Capture,
-    attach: Option<Attach>,
-    ready: Option<Ready>,
+    pub(super) engine: Engine,
+    pub(super) request: Request,
+    pub(super) platform: Option<Platform>,
+    pub(super) pull: Pull,
+    pub(super) streams: Wanted,
+    pub(super) capture: Capture,
+    pub(super) attach: Option<Attach>,
+    pub(super) ready: Option<Ready>,
+    pub(super) reuse: bool,
 }
 
 impl ContainerBuilder {
@@ -53,6 +49,7 @@ impl ContainerBuilder {
             capture: Capture::default(),
             attach: None,
             ready: None,
+            reuse: false,
         }
     }
 
@@ -261,6 +258,12 @@ impl ContainerBuilder {
         self
     }
 
+    /// Writes down what the container has used when it ends: [`ExitStatus::stats`](super::ExitStatus::stats).
+    pub fn measure(mut self, yes: bool) -> Self {
+        self.request.measure = yes;
+        self
+    }
+
     /// Runs a small init as PID 1.
     pub fn init(mut self, yes: bool) -> Self {
         self.request.init = yes;
@@ -294,7 +297,7 @@ impl ContainerBuilder {
     }
 
     /// Connects these streams with the container's from the first byte on: see
-    /// [`Container::take_attached`].
+    /// [`Container::take_attached`](super::Container::take_attached).
     pub fn attach(mut self, attach: Attach) -> Self {
         self.attach = Some(attach);
         self
@@ -333,173 +336,5 @@ impl ContainerBuilder {
     pub fn pull(mut self, pull: Pull) -> Self {
         self.pull = pull;
         self
-    }
-
-    /// Standard input; [`Stdio::Null`] for `start` and `output`, inherited for `status`.
-    pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Self {
-        self.streams.stdin = Some(stdio.into());
-        self
-    }
-
-    /// Standard output; logged for `start`, collected for `output`, inherited for `status`.
-    pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Self {
-        self.streams.stdout = Some(stdio.into());
-        self
-    }
-
-    /// Standard error; as [`stdout`](Self::stdout).
-    pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Self {
-        self.streams.stderr = Some(stdio.into());
-        self
-    }
-
-    /// Has [`start`](Self::start) return when the container is ready, as `ready` has it. One that
-    /// ends before, or does not become ready in time, is removed, and the error says what it wrote
-    /// last ([`Error::NotReady`]).
-    ///
-    /// ```no_run
-    /// # use container_core::ready::{Log, Ready};
-    /// # async fn example(engine: &container_core::Engine) -> container_core::Result<()> {
-    /// let redis = engine.container("redis:7").ready(Ready::tcp(6379)).start().await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn ready(mut self, ready: impl Into<Ready>) -> Self {
-        self.ready = Some(ready.into());
-        self
-    }
-
-    /// Writes these bytes to standard input and ends it. With [`output`](Self::output) only.
-    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.capture.input = Some(bytes.into());
-        self
-    }
-
-    /// Kills the container when it has not ended this long after its start, which is an error
-    /// then. With [`output`](Self::output) only.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.capture.timeout = Some(timeout);
-        self
-    }
-
-    /// Kills the container when it writes more than so many bytes to one of its streams, which
-    /// is an error then. With [`output`](Self::output) only.
-    pub fn output_limit(mut self, bytes: usize) -> Self {
-        self.capture.limit = Some(bytes);
-        self
-    }
-
-    /// Makes the container without starting it. The handle does not own it: it stays until it is
-    /// [removed](Container::remove), or until its end when it is to go then.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start), but for the command, which is looked for at the start.
-    pub async fn create(self) -> Result<Container> {
-        self.capture.none()?;
-        if self.ready.is_some() {
-            return Err(wrong_ready(
-                "a container that is not started is never ready",
-            ));
-        }
-        let image = self
-            .engine
-            .image_for_run(&self.request.image, self.platform, self.pull)
-            .await?;
-        crate::run::create(&self.engine, &image, self.request).await
-    }
-
-    /// Starts the container and returns a handle on it, when it is [ready](Self::ready).
-    ///
-    /// # Errors
-    /// The image is not to be had, a setting is wrong (the error names it), the host cannot do
-    /// what was asked, the command cannot be executed
-    /// ([`Error::command`](crate::Error::command) tells), or it does not become ready.
-    pub async fn start(self) -> Result<Container> {
-        self.capture.none()?;
-        if let Some(ready) = &self.ready {
-            check_streams(ready, &self.streams)?;
-        }
-        let image = self
-            .engine
-            .image_for_run(&self.request.image, self.platform, self.pull)
-            .await?;
-        let act = Act::Run {
-            held: self.ready.is_some(),
-        };
-        let container = crate::run::start(
-            &self.engine,
-            &image,
-            act,
-            self.request,
-            self.streams,
-            self.attach,
-        )
-        .await?;
-        if let Some(ready) = &self.ready {
-            container.become_ready(ready).await?;
-        }
-        Ok(container)
-    }
-
-    /// Runs the container with the caller's standard streams and waits for its end.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn status(mut self) -> Result<ExitStatus> {
-        self.never_ready()?;
-        self.streams = self.streams.or(Stdio::Inherit, Stdio::Inherit);
-        self.start().await?.wait().await
-    }
-
-    /// Runs the container, waits for its end and returns what it wrote.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start); it did not end in [time](Self::timeout) or wrote more than its
-    /// [limit](Self::output_limit).
-    pub async fn output(mut self) -> Result<Output> {
-        self.never_ready()?;
-        let capture = std::mem::take(&mut self.capture);
-        self.streams = capture.streams(self.streams);
-        let mut container = self.start().await?;
-        let what = format!("container {}", container.name());
-        let streams = std::mem::take(&mut container.streams);
-        let output = capture.run(what, streams, || container.wait()).await;
-        if output.is_err() {
-            // What failed is known; the handle's end sees to the rest.
-            _ = container.remove(true).await;
-        }
-        output
-    }
-
-    /// Refuses what only `start` can honour.
-    fn never_ready(&self) -> Result<()> {
-        match self.ready {
-            None => Ok(()),
-            Some(_) => Err(wrong_ready("output() and status() wait for the end anyway")),
-        }
-    }
-}
-
-fn wrong_ready(reason: &str) -> Error {
-    Error::Setting {
-        setting: "ready",
-        value: String::new(),
-        reason: reason.to_owned(),
-    }
-}
-
-/// Whether what is to be read in the log goes there.
-fn check_streams(ready: &Ready, streams: &Wanted) -> Result<()> {
-    let is_logged = |stream| {
-        let stdio = match stream {
-            LogStream::Stdout => &streams.stdout,
-            LogStream::Stderr => &streams.stderr,
-        };
-        matches!(stdio, None | Some(Stdio::Log))
-    };
-    match ready.can_read(&is_logged) {
-        true => Ok(()),
-        false => Err(wrong_ready(
-            "it waits for a line in the log, but what the container writes does not go there",
-        )),
     }
 }

@@ -3,6 +3,8 @@
 
 mod builder;
 mod dial;
+mod launch;
+mod reuse;
 mod size;
 
 use std::fmt;
@@ -23,9 +25,10 @@ use crate::stdio::{Pumps, Streams};
 use crate::{Error, Result};
 
 pub use builder::ContainerBuilder;
+pub use reuse::REUSE_LABEL;
 
 /// How a container's process ended.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ExitStatus {
     /// What the process returned, or 128 + the signal that ended it, as Docker reports it.
     pub code: i32,
@@ -33,6 +36,10 @@ pub struct ExitStatus {
     pub signal: Option<i32>,
     /// The kernel's OOM killer ended a process of this container.
     pub oom_killed: bool,
+    /// What the container had used, when it was to be [measured](ContainerBuilder::measure). Where
+    /// it had no cgroup, the processor time only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Box<Stats>>,
 }
 
 impl ExitStatus {
@@ -40,8 +47,7 @@ impl ExitStatus {
     pub(crate) fn of(code: i32) -> Self {
         Self {
             code,
-            signal: None,
-            oom_killed: false,
+            ..Self::default()
         }
     }
 
@@ -70,7 +76,7 @@ impl fmt::Display for ExitStatus {
 }
 
 /// What [`ContainerBuilder::output`] and [`ExecBuilder::output`] return.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// How the process ended.
     pub status: ExitStatus,
@@ -402,7 +408,15 @@ impl Container {
     /// # Errors
     /// It is not running, or has no cgroup (an ordinary user's where none is delegated).
     pub fn stats(&self) -> Result<Stats> {
-        Ok(self.cgroup()?.stats()?)
+        let group = self.cgroup()?;
+        match group.processes()?.is_empty() {
+            false => Ok(group.stats()?),
+            // It runs, so it would have some.
+            true => Err(Error::Limit {
+                reason: "figures need a cgroup, and there is none here that this user may use"
+                    .into(),
+            }),
+        }
     }
 
     /// The process ids of all its processes, as the engine's process sees them.

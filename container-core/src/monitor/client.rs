@@ -278,6 +278,11 @@ pub(crate) async fn pause(engine: &Engine, id: &str, pause: bool) -> Result<()> 
     request(engine, id, &Request::Pause(pause)).await
 }
 
+/// Has it live on when its owner is gone.
+pub(crate) async fn stay(engine: &Engine, id: &str) -> Result<()> {
+    request(engine, id, &Request::Stay).await
+}
+
 pub(crate) async fn change(engine: &Engine, id: &str, change: Change) -> Result<()> {
     request(engine, id, &Request::Change(Box::new(change))).await
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode};
 
 use super::job::{Act, Entry, EntryKind, Failure, Job};
+use crate::cgroup::CgroupPath;
 use crate::events::{EventKind, Journal};
 use crate::state::{self, Change, Claim, Record, State, Taken};
 use crate::volume;
@@ -124,6 +125,16 @@ impl Files {
             state::end_leftovers(&self.record);
         }
         Ok(())
+    }
+
+    /// Corrects where the record says that the cgroup is: an ordinary user's is where he may make
+    /// one. Everybody finds it by the record; one that cannot be corrected is not found.
+    pub(super) fn set_cgroup(&mut self, path: &CgroupPath) {
+        if path.as_path() != self.record.cgroup {
+            self.record.cgroup = path.clone().into();
+            let durable = !self.record.request.auto_remove;
+            _ = state::write(&self.dir.join(state::RECORD), &self.record, durable);
+        }
     }
 
     fn take_name(&mut self) -> Result<(), Failure> {

@@ -208,6 +208,8 @@ pub(crate) enum Request {
     Wait { last: bool },
     /// Kill it and remove it, with the volumes of its own or without. Answered when that is done.
     Remove { volumes: bool },
+    /// Live on when the owner is gone.
+    Stay,
     /// Change the record, and the limits in force.
     Change(Box<Change>),
     /// Do something small inside. What comes of it comes beside the answer.

@@ -22,6 +22,7 @@ pub(crate) mod job;
 mod probe;
 mod serve;
 pub(crate) mod spawn;
+mod spent;
 mod supervise;
 
 pub(crate) use entry::UNPACK;

@@ -147,6 +147,10 @@ impl Supervisor {
                 .map_err(|e| Fault::setup("set the terminal's size", &e).into()),
             Request::Exec { request, streams } => return self.exec(client, &request, streams, fds),
             Request::Errand(errand) => return self.errand(&client, &errand),
+            Request::Stay => {
+                self.ending.stay = true;
+                Ok(())
+            }
             Request::Kill { signal } => self.send_signal(signal),
             Request::Pause(pause) => self.pause(pause),
             Request::Change(change) => self.change(&change),

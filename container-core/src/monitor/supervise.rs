@@ -15,6 +15,7 @@ use super::hub::Hub;
 use super::job::{Act, Failure, Job, News, Word};
 use super::probe::Probes;
 use super::serve::{Session, Waiter};
+use super::spent::Spent;
 use crate::cgroup::{self, Cgroup, CgroupError, Hierarchy, Join};
 use crate::container::ExitStatus;
 use crate::log::{LogStream, Writer};
@@ -78,6 +79,8 @@ pub(super) struct Ending {
     pub(super) remove: bool,
     /// It was asked to stop.
     pub(super) stop: bool,
+    /// Not even its owner's being gone is one.
+    pub(super) stay: bool,
 }
 
 /// A container and all that belongs to it.
@@ -89,6 +92,7 @@ pub(super) struct Supervisor {
     pub(super) sessions: Vec<Session>,
     pub(super) waiters: Vec<Waiter>,
     pub(super) envoys: Vec<Envoy>,
+    spent: Spent,
     pub(super) probes: Option<Probes>,
     pub(super) ending: Ending,
     /// When patience with a container that was asked to stop ends.
@@ -141,6 +145,9 @@ impl Supervisor {
             let channel = Channel::new(UnixStream::from(connection));
             hub.attach(channel, attach, given.collect());
         }
+        if let Some(group) = &group {
+            files.set_cgroup(group.path());
+        }
         let mut supervisor = Self {
             phase: Phase::running(first, Duration::ZERO),
             probes: None,
@@ -150,6 +157,7 @@ impl Supervisor {
             sessions: Vec::new(),
             waiters: Vec::new(),
             envoys: Vec::new(),
+            spent: Spent::default(),
             ending: Ending::default(),
             deadline: None,
             listener,
@@ -337,6 +345,7 @@ impl Supervisor {
                 self.owner = None;
             }
             Ok(Some((Word::Release, _))) => self.job.act = Act::Run { held: false },
+            Ok(None) | Err(_) if self.ending.stay => self.owner = None,
             Ok(None) | Err(_) => {
                 self.owner = None;
                 (self.ending.over, self.ending.remove) = (true, true);
@@ -388,6 +397,9 @@ impl Supervisor {
         let mut exit = runtime::wait(run.first.pid);
         if let Some(group) = &self.group {
             exit.oom_killed = group.oom_kills().is_ok_and(|n| n > 0);
+            if self.files.record().request.measure {
+                exit.stats = group.stats().ok().map(Box::new);
+            }
             // With a PID namespace the kernel has ended the others; without one they live on.
             if group.processes().is_ok_and(|left| !left.is_empty()) {
                 _ = group.kill_all();
@@ -398,6 +410,9 @@ impl Supervisor {
         self.probes = None;
         self.turn_sessions(true);
         self.turn_envoys(true);
+        if self.files.record().request.measure && self.group.is_none() {
+            exit.stats = self.spent.since_last().map(Box::new);
+        }
         let end = End {
             code: exit.code,
             ran,

@@ -316,7 +316,7 @@ impl fmt::Display for Condition {
 }
 
 /// Why a container did not become what was waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NotReady {
     /// The container's name.

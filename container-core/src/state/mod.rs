@@ -105,7 +105,7 @@ impl Status {
 }
 
 /// What changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Where it stands.
     pub status: Status,

@@ -18,7 +18,11 @@ impl Watch {
         let fail = || Error::system("watch the state of a container");
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|e| fail()(e.into()))?;
-        let events = WatchFlags::MOVED_TO | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
+        // The last is the end of whoever has held the lock.
+        let events = WatchFlags::MOVED_TO
+            | WatchFlags::MOVE_SELF
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::CLOSE_WRITE;
         for dir in [engine.container_dir(id), engine.run_dir(id)] {
             match inotify::add_watch(&watch, &dir, events) {
                 // It has none now, or is gone.

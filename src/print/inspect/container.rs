@@ -184,6 +184,7 @@ mod tests {
                 code,
                 signal: None,
                 oom_killed: true,
+                ..ExitStatus::default()
             })
         };
         let of = |status, exit| {

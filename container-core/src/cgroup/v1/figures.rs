@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::CgroupError;
 use super::super::directory::value_of;
 use super::super::stats::{CpuStats, DeviceIo, MemoryStats, PidsStats, Stats};
+use super::super::{Cgroup, CgroupError};
 use super::V1;
 
 /// Limits that no machine reaches are how v1 writes "none": the greatest multiple of a page.
@@ -21,6 +21,7 @@ impl V1 {
                 inactive_file: value_of(&stat, "total_inactive_file").unwrap_or(0),
                 peak: memory("memory.max_usage_in_bytes")?,
                 limit: memory("memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT),
+                oom_kills: self.oom_kills()?,
                 swap: memory("memory.memsw.usage_in_bytes")?.map(|both| both.saturating_sub(usage)),
             });
         }

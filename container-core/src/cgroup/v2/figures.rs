@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::CgroupError;
 use super::super::directory::{read_if_any, value_of};
 use super::super::stats::{CpuStats, DeviceIo, MemoryStats, PidsStats, Pressure, Stall, Stats};
+use super::super::{Cgroup, CgroupError};
 use super::V2;
 
 impl V2 {
@@ -18,6 +18,7 @@ impl V2 {
                 peak: self.number("memory.peak")?,
                 limit: self.number("memory.max")?,
                 swap: self.number("memory.swap.current")?,
+                oom_kills: self.oom_kills()?,
             });
         }
         // Times are there without the controller, throttling only with it.
