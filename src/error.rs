@@ -13,8 +13,8 @@ use container_core::image::store::StoreError;
 use crate::cli::verbs::Verb;
 use crate::cli::{NAME, pflag};
 use crate::flags::{
-    container_filter, env, event_filter, filter, health, label, moment, namespace, port, prune,
-    restart, security, volume_filter,
+    container_filter, detach_keys, env, event_filter, filter, health, label, log, moment,
+    namespace, port, prune, restart, security, volume_filter,
 };
 use crate::print::template::TemplateError;
 
@@ -95,6 +95,22 @@ pub(crate) enum Error {
     CpusAndPeriod,
     #[error("the input device is not a TTY")]
     InputNotTerminal,
+    #[error(transparent)]
+    LogFlags(#[from] log::NoOptions),
+    #[error(transparent)]
+    DetachKeys(#[from] detach_keys::NoKeys),
+    #[error("read escape sequence")]
+    Detached,
+    #[error("You cannot attach to a {state} container, {remedy}")]
+    NotAttachable {
+        state: &'static str,
+        remedy: &'static str,
+    },
+    #[error("invalid value for {flag:?}: {reason}")]
+    MomentOf {
+        flag: &'static str,
+        reason: moment::NoMoment,
+    },
     #[error(
         "container ID file found, make sure the other container isn't running or delete {}",
         .0.display()
@@ -262,6 +278,8 @@ impl Error {
     pub(crate) fn text(&self, verb: Option<&Verb>) -> String {
         let text = format!("{NAME}: {self}");
         match (self, verb) {
+            // Less an error than an answer to the keys.
+            (Self::Detached, _) => self.to_string(),
             // Docker says where help is when a container did not come to be.
             (_, Some(verb)) if verb.name() == "run" && !self.is_usage() => {
                 format!("{text}\n\nRun '{NAME} run --help' for more information")

@@ -72,6 +72,15 @@ impl Attached {
         })
     }
 
+    /// Waits until all that came through standard input is the container's. To be waited for instead
+    /// of [`wait`](Self::wait), not beside it.
+    ///
+    /// # Errors
+    /// The monitor died.
+    pub async fn input_ended(&self) -> Result<()> {
+        self.connection.done().await
+    }
+
     /// Waits for the end of the first process, and until all that it wrote is where it leads.
     ///
     /// # Errors

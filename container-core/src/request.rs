@@ -101,6 +101,13 @@ pub struct Request {
     pub open_stdin: bool,
     /// End it when the input of the first who attaches ends.
     pub stdin_once: bool,
+    /// Whether whoever made it wanted to be attached to its standard input from the start. This
+    /// and the next two are remembered, and nothing else is done with them.
+    pub attach_stdin: bool,
+    /// The same of its standard output.
+    pub attach_stdout: bool,
+    /// The same of its standard error.
+    pub attach_stderr: bool,
     /// Give the process a terminal.
     pub tty: bool,
     /// Size of that terminal at the start: rows, columns.

@@ -361,7 +361,7 @@ async fn a_follower_of_a_removed_container_ends() {
     assert_eq!(rest.unwrap(), None);
     // Until a moment that comes sooner.
     let container = kept(&engine, keep(&engine, "echo hi; sleep 1000")).await;
-    let soon = std::time::SystemTime::now() + Duration::from_millis(300);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(300);
     let options = LogOptions::new().follow(true).until(soon);
     let reader = container.logs(options).await.unwrap();
     assert_eq!(reader.collect().await.unwrap().stdout, b"hi\n");

@@ -33,10 +33,6 @@ const WINDOWS: &str = "it is for containers of Windows";
 const LATER: &[Later] = &[
     later("cpu-count", WINDOWS),
     later("cpu-percent", WINDOWS),
-    later(
-        "detach-keys",
-        "detaching from a running container comes later",
-    ),
     Later {
         harmless: Some("true"),
         valued: false,
@@ -55,8 +51,6 @@ const LATER: &[Later] = &[
     later("kernel-memory", "the kernel has no such limit any more"),
     later("link", NETWORKS),
     later("link-local-ip", NETWORKS),
-    later("log-driver", "log drivers come later"),
-    later("log-opt", "log drivers come later"),
     later("mac-address", NETWORKS),
     later("network-alias", NETWORKS),
     Later {

@@ -10,6 +10,7 @@ pub(crate) mod pflag;
 pub(crate) mod program;
 pub(crate) mod run;
 pub(crate) mod similar;
+pub(crate) mod streams;
 pub(crate) mod system;
 mod table;
 pub(crate) mod tree;

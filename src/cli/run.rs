@@ -17,6 +17,9 @@ pub(crate) struct RunArgs {
     /// Run container in background and print container ID
     #[arg(short, long)]
     pub(crate) detach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    pub(crate) detach_keys: Option<String>,
     /// Proxy received signals to the process (default true)
     #[arg(long, value_name = "bool", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", default_value = "true", hide_default_value = true,
@@ -160,6 +163,12 @@ pub(crate) struct CreateArgs {
     /// Read in a line delimited file of labels
     #[arg(long, value_name = "list")]
     pub(crate) label_file: Vec<PathBuf>,
+    /// Logging driver for the container
+    #[arg(long, value_name = "string")]
+    pub(crate) log_driver: Option<String>,
+    /// Log driver options
+    #[arg(long, value_name = "list", value_parser = label::option)]
+    pub(crate) log_opt: Vec<(String, String)>,
     /// Memory limit
     #[arg(short, long, value_name = "bytes", value_parser = size::bytes)]
     pub(crate) memory: Option<u64>,

@@ -14,6 +14,7 @@ use super::inspect::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use super::later;
 use super::program::{CompletionArgs, FormatArgs, ManArgs};
 use super::run::{CreateArgs, RunArgs};
+use super::streams::{AttachArgs, LogsArgs};
 use super::system::{DfArgs, EventsArgs, SystemPruneArgs};
 use super::verbs::Verb;
 use super::volume::{
@@ -136,6 +137,22 @@ pub(crate) const VERBS: &[Verb] = &[
         "Update configuration of one or more containers",
         "[OPTIONS] CONTAINER [CONTAINER...]",
         SOME
+    ),
+    verb!(
+        AttachArgs,
+        cmd::attach::run,
+        ["attach", "container attach"],
+        "Attach local standard input, output, and error streams to a running container",
+        "[OPTIONS] CONTAINER",
+        ONE
+    ),
+    verb!(
+        LogsArgs,
+        cmd::logs::run,
+        ["logs", "container logs"],
+        "Fetch the logs of a container",
+        "[OPTIONS] CONTAINER",
+        ONE
     ),
     verb!(
         ExecArgs,

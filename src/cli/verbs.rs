@@ -39,10 +39,7 @@ const SWARM: &str = "clusters are not a goal";
 
 /// Docker's verbs that are not here, each with the reason.
 const LATER_VERBS: &[(&[&str], &str)] = &[
-    (
-        &["attach", "commit", "cp", "diff", "export", "logs"],
-        CONTAINERS,
-    ),
+    (&["commit", "cp", "diff", "export"], CONTAINERS),
     (&["build", "builder", "buildx"], BUILD),
     (
         &["login", "logout", "manifest", "push", "search", "trust"],

@@ -1,6 +1,6 @@
 //! `events`
 
-use jiff::Timestamp;
+use jiff::ZonedDateTime;
 
 use crate::cli::system::EventsArgs;
 use crate::error::Error;
@@ -13,10 +13,10 @@ use crate::settings::Settings;
 
 /// Tells what happens, one line each, until it is interrupted or the time is up.
 pub(crate) fn run(settings: &Settings, args: EventsArgs) -> Result<u8, Error> {
-    let now = Timestamp::now();
+    let now = ZonedDateTime::now();
     let at = |text: Option<&str>| match text {
         None | Some("") => Ok(None),
-        Some(text) => moment::parse(text, now).map(Some),
+        Some(text) => moment::parse(text, &now).map(Some),
     };
     let (since, until) = (at(args.since.as_deref())?, at(args.until.as_deref())?);
     let filters = EventFilters::new(args.filter)?;

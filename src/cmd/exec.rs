@@ -2,14 +2,14 @@
 
 use std::io::{self, IsTerminal as _};
 
-use container_core::{ExecRequest, ExitStatus, Stdio};
+use container_core::{ExecRequest, Stdio};
 use rustix::process::Signal;
 
 use super::request::env_files;
 use super::run::exit_code;
 use crate::cli::container::ExecArgs;
 use crate::error::Error;
-use crate::flags::env;
+use crate::flags::{detach_keys, env};
 use crate::settings::Settings;
 use crate::term::console::Console;
 use crate::term::signals::Signals;
@@ -17,12 +17,7 @@ use crate::{environment, term};
 
 /// Runs a further process in a container; the exit code is its own.
 pub(crate) fn run(settings: &Settings, args: ExecArgs) -> Result<u8, Error> {
-    if args.detach_keys.is_some_and(|keys| !keys.is_empty()) {
-        return Err(Error::FlagLater {
-            flag: "detach-keys",
-            why: "detaching from a running process comes next",
-        });
-    }
+    let keys = detach_keys::parse(args.detach_keys.as_deref())?;
     let input = args.interactive && !args.detach;
     if input && args.tty && !io::stdin().is_terminal() {
         return Err(Error::InputNotTerminal);
@@ -63,40 +58,34 @@ pub(crate) fn run(settings: &Settings, args: ExecArgs) -> Result<u8, Error> {
         if args.detach {
             return Ok(0);
         }
-        let console = match process.streams.terminal.take() {
-            Some(master) => {
-                let console = Console::open(master, input);
-                Some(console.map_err(system("use the process's terminal"))?)
-            }
-            None => None,
+        let Some(master) = process.streams.terminal.take() else {
+            return Ok(exit_code(process.wait().await?.code));
         };
-        let ended = async { Ok::<_, Error>(process.wait().await?) };
-        let status = match (&mut signals, &console) {
-            (Some(signals), Some(console)) => {
-                tokio::select! {
-                    status = ended => status?,
-                    // Dropping the process ends it, dropping the console brings the mode back.
-                    signal = interrupted(signals, console) => {
-                        return Ok(exit_code(128 + signal.as_raw()));
-                    }
+        let console = Console::open(master, input.then_some(keys));
+        let mut console = console.map_err(system("use the process's terminal"))?;
+        loop {
+            let signal = async {
+                match &mut signals {
+                    Some(signals) => signals.next().await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                exit = process.wait() => {
+                    console.finish();
+                    return Ok(exit_code(exit?.code));
+                }
+                () = console.detached() => {
+                    drop(console);
+                    process.detach().await?;
+                    return Err(Error::Detached);
+                }
+                signal = signal => match signal {
+                    Signal::WINCH => console.resize(),
+                    // Dropping the process ends it, dropping the console brings the mode back.
+                    signal => return Ok(exit_code(128 + signal.as_raw())),
+                },
             }
-            _ => ended.await?,
-        };
-        if let Some(console) = console {
-            console.finish();
         }
-        let ExitStatus { code, .. } = status;
-        Ok(exit_code(code))
     })
-}
-
-/// Follows the window's size until a signal comes that ends programs.
-async fn interrupted(signals: &mut Signals, console: &Console) -> Signal {
-    loop {
-        match signals.next().await {
-            Signal::WINCH => console.resize(),
-            signal => return signal,
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! One file a verb: its flags become calls of the library, what comes back becomes text.
 
+pub(crate) mod attach;
 pub(crate) mod completion;
 mod confirm;
 pub(crate) mod create;
@@ -13,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod load;
+pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod pause;
 pub(crate) mod port;

@@ -2,7 +2,7 @@
 
 use container_core::image::store::{Pruned, Removal};
 use container_core::{Engine, Error as CoreError, Volume};
-use jiff::Timestamp;
+use jiff::ZonedDateTime;
 
 use super::confirm::confirm;
 use crate::cli::container::ContainerPruneArgs;
@@ -18,7 +18,7 @@ use crate::settings::Settings;
 
 /// Removes containers that do not run, after asking.
 pub(crate) fn containers(settings: &Settings, args: ContainerPruneArgs) -> Result<u8, Error> {
-    let filters = PruneFilters::new(&args.filter, Timestamp::now())?;
+    let filters = PruneFilters::new(&args.filter, &ZonedDateTime::now())?;
     let question = "WARNING! This will remove all stopped containers.\n";
     confirm(args.force, question, "container prune")?;
     let engine = settings.engine()?;
@@ -37,7 +37,7 @@ pub(crate) fn images(settings: &Settings, args: PruneArgs) -> Result<u8, Error> 
             _ => others.push(condition),
         }
     }
-    let filters = PruneFilters::new(&others, Timestamp::now())?;
+    let filters = PruneFilters::new(&others, &ZonedDateTime::now())?;
     let what = match all {
         true => "all images without at least one container associated to them",
         false => "all dangling images",
@@ -59,7 +59,7 @@ pub(crate) fn system(settings: &Settings, args: SystemPruneArgs) -> Result<u8, E
     {
         return Err(Error::UntilVolumes);
     }
-    let filters = PruneFilters::new(&args.filter, Timestamp::now())?;
+    let filters = PruneFilters::new(&args.filter, &ZonedDateTime::now())?;
     let question = question(args.all, args.volumes, &args.filter);
     confirm(args.force, &question, "system prune")?;
     let engine = settings.engine()?;

@@ -1,21 +1,22 @@
 //! `start`
 
+use std::io::{self, IsTerminal as _};
+
+use super::run::exit_code;
 use crate::cli::container::StartArgs;
 use crate::error::Error;
+use crate::flags::detach_keys;
 use crate::print;
 use crate::settings::Settings;
+use crate::term::session::{Ended, Session};
 
 /// Starts containers that were made or have ended.
 pub(crate) fn run(settings: &Settings, args: StartArgs) -> Result<u8, Error> {
     if args.attach || args.interactive {
-        if args.containers.len() > 1 {
-            return Err(Error::AttachSeveral);
-        }
-        let flag = if args.attach { "attach" } else { "interactive" };
-        return Err(Error::FlagLater {
-            flag,
-            why: "attaching to a container's streams comes next",
-        });
+        return match args.containers.as_slice() {
+            [name] => attached(settings, &args, name),
+            _ => Err(Error::AttachSeveral),
+        };
     }
     let engine = settings.engine()?;
     super::runtime()?.block_on(async {
@@ -37,6 +38,39 @@ pub(crate) fn run(settings: &Settings, args: StartArgs) -> Result<u8, Error> {
         match failed.is_empty() {
             true => Ok(0),
             false => Err(Error::NotStarted(failed.join(", "))),
+        }
+    })
+}
+
+/// Starts one with its streams on ours; the exit code is its process's.
+fn attached(settings: &Settings, args: &StartArgs, name: &str) -> Result<u8, Error> {
+    let container = settings.engine()?.get(name)?;
+    let inspect = container.inspect()?;
+    let request = inspect.record.request;
+    let session = Session {
+        stdin: args.interactive && request.open_stdin,
+        stdout: true,
+        stderr: true,
+        tty: request.tty,
+        sig_proxy: true,
+        keys: detach_keys::parse(args.detach_keys.as_deref())?,
+    };
+    if session.stdin && session.tty && !io::stdin().is_terminal() {
+        return Err(Error::InputNotTerminal);
+    }
+    super::runtime()?.block_on(async {
+        let mut signals = session.signals()?;
+        let ran = inspect.state.status.is_live();
+        let mut attached = container.start_attached(session.attach()).await?;
+        match session.tty {
+            true if ran => session.redraw(&container).await?,
+            true => session.resize(&container).await?,
+            false => {}
+        }
+        match session.run(&container, &mut attached, &mut signals).await? {
+            Ended::Exited(exit) => Ok(exit_code(exit.code)),
+            Ended::Interrupted(signal) => Ok(exit_code(128 + signal.as_raw())),
+            Ended::Detached | Ended::Typed => Ok(0),
         }
     })
 }

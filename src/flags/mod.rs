@@ -4,6 +4,7 @@
 
 pub(crate) mod condition;
 pub(crate) mod container_filter;
+pub(crate) mod detach_keys;
 pub(crate) mod device;
 pub(crate) mod duration;
 pub(crate) mod env;
@@ -11,6 +12,7 @@ pub(crate) mod event_filter;
 pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod label;
+pub(crate) mod log;
 pub(crate) mod moment;
 pub(crate) mod mount;
 pub(crate) mod mount_spec;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ZonedDateTime};
 
 use super::condition::Condition;
 use super::filter::label_matches;
@@ -33,7 +33,10 @@ impl PruneFilters {
     ///
     /// # Errors
     /// One is unknown or no moment.
-    pub(crate) fn new(conditions: &[Condition], now: Timestamp) -> Result<Self, PruneFilterError> {
+    pub(crate) fn new(
+        conditions: &[Condition],
+        now: &ZonedDateTime,
+    ) -> Result<Self, PruneFilterError> {
         let mut filters = Self::default();
         for Condition { name, value } in conditions {
             match name.as_str() {
@@ -70,9 +73,10 @@ mod tests {
     #[test]
     fn what_goes() {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let now = now.to_zoned_datetime(jiff::tz::TimeZone::UTC);
         let filters = |texts: &[&str]| {
             let conditions: Vec<_> = texts.iter().map(|t| condition::parse(t).unwrap()).collect();
-            PruneFilters::new(&conditions, now)
+            PruneFilters::new(&conditions, &now)
         };
         let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
         let made = "2026-11-23T11:00:00Z".parse().unwrap();

@@ -6,8 +6,8 @@ use container_core::request::{Limits, Mount, MountSource, Request, RestartPolicy
 
 use super::health::{self, HealthFlags};
 use super::namespace::{Kind, ipc, mode, network};
-use super::{env, mount, restart, security};
-use crate::cli::run::CreateArgs;
+use super::{env, log, mount, restart, security};
+use crate::cli::run::{CreateArgs, Stream};
 use crate::error::Error;
 
 /// What the flags need to know that they do not say themselves.
@@ -100,6 +100,10 @@ pub(crate) fn request(
     if args.rm && restart != RestartPolicy::No {
         return Err(Error::RestartAndRemove);
     }
+    let log = log::config(args.log_driver.as_deref(), args.log_opt)?;
+    // Without a word it is to be attached to all that there is.
+    let attached = |stream| args.attach.is_empty() || args.attach.contains(&stream);
+    let attach_stdin = args.interactive && attached(Stream::Stdin);
     let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     let limits = Limits {
         // Docker's zero means unset, for each of them.
@@ -166,6 +170,11 @@ pub(crate) fn request(
         labels,
         annotations: args.annotation.into_iter().collect(),
         init: args.init,
+        open_stdin: args.interactive,
+        stdin_once: attach_stdin,
+        attach_stdin,
+        attach_stdout: attached(Stream::Stdout),
+        attach_stderr: attached(Stream::Stderr),
         tty: args.tty,
         console_size: outside.console_size,
         stop_signal: set(args.stop_signal),
@@ -173,6 +182,7 @@ pub(crate) fn request(
         auto_remove: args.rm,
         restart,
         healthcheck,
+        log,
         oom_score_adj: args.oom_score_adj.filter(|score| *score != 0),
         oom_kill_disable: args.oom_kill_disable,
         ..Request::default()

@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod log_lines;
 pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod rows;

@@ -4,6 +4,7 @@
 pub(crate) mod console;
 pub(crate) mod pump;
 pub(crate) mod raw;
+pub(crate) mod session;
 pub(crate) mod signals;
 
 use std::os::fd::AsFd;

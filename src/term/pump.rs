@@ -1,5 +1,5 @@
-//! Copies between this program's streams and a container's terminal, on threads of their own:
-//! the shell's terminal is shared with other processes and must not be made non-blocking.
+//! Copies between this program's streams and a container's, on threads of their own: the shell's
+//! terminal is shared with other processes and must not be made non-blocking.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,6 +7,10 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::flags::detach_keys::DetachKeys;
 
 /// The thread that prints what a container's terminal shows.
 #[derive(Debug)]
@@ -23,7 +27,13 @@ pub(crate) fn screen(terminal: OwnedFd) -> io::Result<Screen> {
     thread::Builder::new()
         .name("terminal output".into())
         .spawn(move || {
-            copy(&mut File::from(terminal), &mut io::stdout().lock());
+            let mut stdout = io::stdout().lock();
+            copy(&mut File::from(terminal), |bytes| {
+                stdout
+                    .write_all(bytes)
+                    .and_then(|()| stdout.flush())
+                    .is_ok()
+            });
             // The receiver may be gone: then nobody waits.
             let _ = end.send(());
         })?;
@@ -38,22 +48,64 @@ impl Screen {
     }
 }
 
-/// Starts typing standard input into the terminal. The thread ends with the program: it cannot be
-/// woken from a read of the shell's terminal.
+/// Why nothing more is typed.
+#[derive(Debug)]
+pub(crate) enum Typed {
+    /// The keys that detach were.
+    Keys,
+    /// Standard input has ended, or nobody takes it any more.
+    All,
+}
+
+/// The thread that types.
+#[derive(Debug)]
+pub(crate) struct Keyboard {
+    end: oneshot::Receiver<Typed>,
+}
+
+/// Starts typing standard input into a terminal or pipe, until the keys are typed that detach. The
+/// thread ends with the program: it cannot be woken from a read of the shell's terminal.
 ///
 /// # Errors
 /// No thread can be started.
-pub(crate) fn keyboard(terminal: OwnedFd) -> io::Result<()> {
+pub(crate) fn keyboard(to: OwnedFd, keys: Option<DetachKeys>) -> io::Result<Keyboard> {
+    let (tell, end) = oneshot::channel();
     thread::Builder::new()
         .name("terminal input".into())
         .spawn(move || {
-            copy(&mut io::stdin().lock(), &mut File::from(terminal));
+            let typed = type_into(&mut File::from(to), keys);
+            // The receiver may be gone: then nobody waits.
+            let _ = tell.send(typed);
         })?;
-    Ok(())
+    Ok(Keyboard { end })
+}
+
+fn type_into(to: &mut File, mut keys: Option<DetachKeys>) -> Typed {
+    let mut how = Typed::All;
+    let mut passed = Vec::new();
+    copy(&mut io::stdin().lock(), |bytes| {
+        let Some(keys) = &mut keys else {
+            return to.write_all(bytes).is_ok();
+        };
+        passed.clear();
+        if keys.pass(bytes, &mut passed) {
+            how = Typed::Keys;
+        }
+        to.write_all(&passed).is_ok() && !matches!(how, Typed::Keys)
+    });
+    how
+}
+
+impl Keyboard {
+    /// Waits until nothing more is typed.
+    pub(crate) async fn end(&mut self) -> Typed {
+        // A thread that panicked types nothing either.
+        (&mut self.end).await.unwrap_or(Typed::All)
+    }
 }
 
 /// Copies until one side ends. Reading a terminal whose other side is closed gives EIO: an end too.
-fn copy(from: &mut dyn Read, to: &mut dyn Write) {
+fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> bool) {
     let mut buffer = [0; 16 * 1024];
     loop {
         let read = match from.read(&mut buffer) {
@@ -62,10 +114,7 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
-        let Some(bytes) = buffer.get(..read) else {
-            return;
-        };
-        if to.write_all(bytes).and_then(|()| to.flush()).is_err() {
+        if !buffer.get(..read).is_some_and(&mut take) {
             return;
         }
     }

@@ -20,6 +20,7 @@ mod images;
 mod inside;
 mod library;
 mod load;
+mod logs;
 mod real_images;
 mod templates;
 mod terminal;

@@ -240,3 +240,168 @@ fn a_container_in_the_background_says_its_id() {
         "a container that did not start leaves no id file"
     );
 }
+
+const DETACH: &str = "\x10\x11";
+
+/// Ends a detached container by attaching to it once more.
+fn end(stage: &Stage, name: &str) {
+    let mut terminal = Terminal::new();
+    terminal.resize(20, 50);
+    let mut child = terminal.start(stage, &["attach", name]);
+    terminal.types("stty size; exit 4\n");
+    terminal.shows("20 50");
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    assert!(!terminal.is_raw());
+    stage.run(["rm", name]).ok();
+}
+
+#[test]
+fn the_keys_detach_and_the_container_goes_on() {
+    for stage in Stage::each() {
+        let mut terminal = Terminal::new();
+        let mut child = terminal.start(&stage, &["run", "-it", "--name", "one", "host", "sh"]);
+        terminal.types("echo ready-$((1+1))\n");
+        terminal.shows("ready-2");
+        terminal.types("\x10");
+        terminal.types("\x11");
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(!terminal.is_raw());
+        stage
+            .run(["ps", "--format", "{{.Names}}"])
+            .ok()
+            .prints("one\n");
+
+        // Attached again, and detached by other keys: the usual ones are the container's then.
+        let keys = ["attach", "--detach-keys", "ctrl-a,b", "one"];
+        let mut child = terminal.start(&stage, &keys);
+        terminal.types("echo again-$((1+2))\n");
+        terminal.shows("again-3");
+        terminal.types("cat\n");
+        terminal.types("x\x10\x01y\n");
+        terminal.shows("x^P^Ay");
+        terminal.types("\x01b");
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        terminal.shows("read escape sequence");
+        assert!(!terminal.is_raw());
+
+        // What was typed and shown is in the log; nothing of it is lost between attachments.
+        let logged = stage.run(["logs", "one"]).ok();
+        for text in ["ready-2\r\n", "again-3\r\n", "x^P^Ay\r\n"] {
+            assert!(logged.stdout.contains(text), "{text:?} in {logged}");
+        }
+        let mut child = terminal.start(&stage, &["attach", "one"]);
+        terminal.types("\x04");
+        terminal.types(DETACH);
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        end(&stage, "one");
+    }
+}
+
+#[test]
+fn a_further_process_is_detached_from() {
+    let stage = Stage::new();
+    stage
+        .run(["run", "-d", "--name", "one", "host", "sleep", "1000"])
+        .ok();
+    let mut terminal = Terminal::new();
+    let mut child = terminal.start(&stage, &["exec", "-it", "one", "sh"]);
+    terminal.types("sleep 4242 & echo ready-$((1+1))\n");
+    terminal.shows("ready-2");
+    assert!(terminal.is_raw());
+    terminal.types(DETACH);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    terminal.shows("read escape sequence");
+    assert!(!terminal.is_raw());
+    let running = stage.run(["top", "one"]).ok();
+    assert!(running.stdout.contains("sleep 4242"), "{running}");
+    stage
+        .run(["exec", "--detach-keys", "foo", "one", "true"])
+        .complains(["Invalid detach keys (foo) provided"]);
+    stage.run(["rm", "-f", "one"]).ok();
+}
+
+#[test]
+fn started_on_a_terminal_again() {
+    let stage = Stage::new();
+    stage
+        .run(["create", "-it", "--name", "one", "host", "sh"])
+        .ok();
+    for code in [3, 4] {
+        let mut terminal = Terminal::new();
+        terminal.resize(33, 101);
+        let mut child = terminal.start(&stage, &["start", "-ai", "one"]);
+        terminal.types("until stty size | grep '33 101'; do sleep 0.1; done; echo r-$((1+1))\n");
+        terminal.shows("r-2");
+        assert!(terminal.is_raw());
+        terminal.types(&format!("exit {code}\n"));
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert!(!terminal.is_raw());
+    }
+    stage.run(["rm", "one"]).ok();
+}
+
+#[test]
+fn two_see_the_same_terminal() {
+    let stage = Stage::new();
+    let mut first = Terminal::new();
+    let mut child = first.start(&stage, &["run", "-it", "--name", "one", "host", "sh"]);
+    first.types("echo ready-$((1+1))\n");
+    first.shows("ready-2");
+    let mut second = Terminal::new();
+    let mut other = second.start(&stage, &["attach", "one"]);
+    // Who comes later sees what comes later.
+    second.types("echo both-$((1+1))\n");
+    second.shows("both-2");
+    first.shows("both-2");
+    first.types("exit 6\n");
+    assert_eq!(child.wait().unwrap().code(), Some(6));
+    assert_eq!(other.wait().unwrap().code(), Some(6));
+    assert!(!first.is_raw() && !second.is_raw());
+    stage.run(["rm", "one"]).ok();
+}
+
+#[test]
+fn a_signal_ends_an_attachment_not_the_container() {
+    let stage = Stage::new();
+    stage
+        .run(["run", "-dit", "--name", "one", "host", "sh"])
+        .ok();
+    let mut terminal = Terminal::new();
+    let mut child = terminal.start(&stage, &["attach", "one"]);
+    terminal.types("echo ready-$((1+1))\n");
+    terminal.shows("ready-2");
+    assert!(terminal.is_raw());
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+    assert!(!terminal.is_raw());
+    end(&stage, "one");
+}
+
+#[test]
+fn signals_are_proxied_by_attach_too() {
+    let stage = Stage::new();
+    let script = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.1; done";
+    for proxy in [true, false] {
+        stage
+            .run(["run", "-d", "--name", "one", "host", "sh", "-c", script])
+            .ok();
+        stage.run(["logs", "-f", "--until", "-1s", "one"]).ok();
+        let flag = format!("--sig-proxy={proxy}");
+        let mut child = stage
+            .mini_docker(["attach", &flag, "one"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has to be attached before it can pass anything on.
+        std::thread::sleep(Duration::from_millis(700));
+        signal(&child, Signal::USR1);
+        let status = child.wait().unwrap();
+        if proxy {
+            assert_eq!(status.code(), Some(5));
+            stage.run(["rm", "one"]).ok();
+        } else {
+            assert_eq!(status.code(), None, "it is ended by the signal itself");
+            stage.run(["rm", "-f", "one"]).ok();
+        }
+    }
+}

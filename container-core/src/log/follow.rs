@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::future;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -26,7 +27,7 @@ pub struct LogReader {
     reader: Option<Box<Reader>>,
     reading: Option<JoinHandle<Batch>>,
     lines: VecDeque<LogLine>,
-    until: Option<SystemTime>,
+    until: Option<Timestamp>,
     watch: Option<Watch>,
 }
 
@@ -35,9 +36,9 @@ type Batch = (Box<Reader>, Vec<LogLine>, io::Result<bool>);
 /// What tells that a log goes on.
 #[derive(Debug)]
 struct Watch {
-    changes: AsyncFd<OwnedFd>,
+    changes: OwnedFd,
     /// Readable when the container's monitor has ended.
-    monitor: AsyncFd<OwnedFd>,
+    monitor: OwnedFd,
 }
 
 impl LogReader {
@@ -97,6 +98,11 @@ impl LogReader {
         }
     }
 
+    /// How many lines are there already: so many times [`next`](Self::next) does not wait.
+    pub fn ready(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Reads all that is left; when following, until the container's end.
     ///
     /// # Errors
@@ -139,12 +145,15 @@ async fn blocking<T: Send + 'static>(
         .map_err(io::Error::other)?
 }
 
+/// Waits until a descriptor can be read. It is registered for this wait only: the next may be on
+/// another runtime.
 #[expect(
     deprecated,
-    reason = "what is unsound is about types that lie about their descriptor: this one owns it"
+    reason = "what is unsound is about types that lie about their descriptor: this one is borrowed"
 )]
-fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
+async fn readable(fd: &OwnedFd) -> io::Result<()> {
+    let fd = AsyncFd::with_interest(fd.as_fd(), Interest::READABLE)?;
+    fd.readable().await.map(drop)
 }
 
 impl Watch {
@@ -152,32 +161,30 @@ impl Watch {
         let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let what = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
         inotify::add_watch(&changes, dir, what)?;
-        Ok(Self {
-            changes: readable(changes)?,
-            monitor: readable(monitor)?,
-        })
+        Ok(Self { changes, monitor })
     }
 
     /// Waits for a change. False when there will be no more.
-    async fn wait(&self, until: Option<SystemTime>) -> io::Result<bool> {
+    async fn wait(&self, until: Option<Timestamp>) -> io::Result<bool> {
         let time_is_up = async {
-            match until.map(|until| until.duration_since(SystemTime::now())) {
+            match until.map(|until| until.duration_since(Timestamp::now())) {
                 None => future::pending().await,
-                Some(Ok(left)) => tokio::time::sleep(left).await,
-                Some(Err(_)) => {}
+                // Negative: it is up.
+                Some(left) => {
+                    tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await
+                }
             }
         };
         tokio::select! {
             biased;
-            changed = self.changes.readable() => {
-                let mut changed = changed?;
+            changed = readable(&self.changes) => {
+                changed?;
                 // What has changed is seen in the directory itself.
                 let mut buffer = [0; 4096];
                 while rustix::io::read(&self.changes, &mut buffer).is_ok_and(|n| n > 0) {}
-                changed.clear_ready();
                 Ok(true)
             }
-            ended = self.monitor.readable() => ended.map(|_| false),
+            ended = readable(&self.monitor) => ended.map(|()| false),
             () = time_is_up => Ok(false),
         }
     }

@@ -3,11 +3,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::piece::{self, Piece, Stamp};
+use super::piece::{Piece, Stamp};
 use super::{LogLine, LogStream};
 
 /// Writes records.
@@ -181,7 +180,7 @@ struct Entry<'a> {
 
 fn thorough(line: &[u8], details: bool) -> Option<LogLine> {
     let entry: Entry<'_> = serde_json::from_slice(line).ok()?;
-    let time = moment(&entry.time)?;
+    let time = entry.time.parse().ok()?;
     Some(LogLine {
         stream: LogStream::named(&entry.stream)?,
         time,
@@ -224,7 +223,7 @@ fn quick(line: &[u8]) -> Option<LogLine> {
     let time = rest[3..]
         .strip_prefix(b"\",\"time\":\"")?
         .strip_suffix(b"\"}")?;
-    let time = moment(std::str::from_utf8(time).ok()?)?;
+    let time = std::str::from_utf8(time).ok()?.parse().ok()?;
     // What is not ours may hold anything.
     if std::str::from_utf8(&bytes).is_err() {
         return None;
@@ -236,13 +235,6 @@ fn quick(line: &[u8]) -> Option<LogLine> {
         bytes,
         attributes: BTreeMap::new(),
     })
-}
-
-/// `2026-01-02T03:04:05.000000006Z`
-fn moment(text: &str) -> Option<SystemTime> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let nanoseconds = i64::try_from(time.as_nanosecond()).ok()?;
-    Some(piece::moment(nanoseconds))
 }
 
 #[cfg(test)]

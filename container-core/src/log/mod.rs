@@ -37,7 +37,8 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::request::LogConfig;
@@ -125,7 +126,7 @@ pub struct LogLine {
     /// Where it was written to.
     pub stream: LogStream,
     /// When it was read from the container.
-    pub time: SystemTime,
+    pub time: Timestamp,
     /// The text, with its newline if it has one.
     pub bytes: Vec<u8>,
     /// What the log options `labels`, `env` and `tag` added, when it was asked for.
@@ -144,8 +145,8 @@ pub struct LogOptions {
     stdout: bool,
     stderr: bool,
     follow: bool,
-    since: Option<SystemTime>,
-    until: Option<SystemTime>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
     tail: Option<u64>,
     details: bool,
 }
@@ -189,13 +190,13 @@ impl LogOptions {
     }
 
     /// Leaves out what is older.
-    pub fn since(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+    pub fn since(mut self, time: impl Into<Option<Timestamp>>) -> Self {
         self.since = time.into();
         self
     }
 
     /// Ends where it is newer; when following, at that time.
-    pub fn until(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+    pub fn until(mut self, time: impl Into<Option<Timestamp>>) -> Self {
         self.until = time.into();
         self
     }

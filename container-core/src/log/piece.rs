@@ -1,6 +1,8 @@
 //! A stream of bytes into lines, as Docker cuts them: what is longer than 16 KiB comes in pieces.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
 
 use crate::name;
 
@@ -31,21 +33,15 @@ impl Stamp {
         seconds.saturating_add(self.nanoseconds.into())
     }
 
-    pub(super) fn timestamp(self) -> jiff::Timestamp {
+    pub(super) fn timestamp(self) -> Timestamp {
         let nanoseconds = i32::try_from(self.nanoseconds).unwrap_or(0);
-        jiff::Timestamp::new(self.seconds, nanoseconds).unwrap_or_default()
+        Timestamp::new(self.seconds, nanoseconds).unwrap_or_default()
     }
 }
 
 /// Nanoseconds since 1970.
-pub(super) fn moment(nanoseconds: i64) -> SystemTime {
-    let span = Duration::from_nanos(nanoseconds.unsigned_abs());
-    let moment = if nanoseconds < 0 {
-        UNIX_EPOCH.checked_sub(span)
-    } else {
-        UNIX_EPOCH.checked_add(span)
-    };
-    moment.unwrap_or(UNIX_EPOCH)
+pub(super) fn moment(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default()
 }
 
 /// A line, or a piece of one, without its newline.

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 use super::config::Format;
 use super::files;
@@ -220,13 +221,14 @@ fn inode(file: &File) -> io::Result<u64> {
 }
 
 /// Whether a full file was last written to before that time.
-fn is_older(dir: &Path, format: Format, number: u64, since: SystemTime) -> bool {
+fn is_older(dir: &Path, format: Format, number: u64, since: Timestamp) -> bool {
     let paths = [
         files::full(dir, format, number),
         // Its time is a later one: then it is read in vain.
         files::compressed(dir, format, number),
     ];
-    let written = |path: &PathBuf| fs::metadata(path).ok()?.modified().ok();
+    let written =
+        |path: &PathBuf| Timestamp::try_from(fs::metadata(path).ok()?.modified().ok()?).ok();
     let written = paths.iter().find_map(written);
     written.is_some_and(|written| written < since)
 }

@@ -186,12 +186,7 @@ impl ExecLink {
     /// Lets the process go on alone.
     pub(crate) async fn detach(&self) -> Result<()> {
         self.connection.send(&Word::Detach)?;
-        // The latter when it has just ended by itself.
-        while !matches!(
-            self.connection.receive().await?.0,
-            News::Done | News::Exited(_)
-        ) {}
-        Ok(())
+        self.connection.done().await
     }
 
     pub(crate) async fn wait(&self) -> Result<ExitStatus> {

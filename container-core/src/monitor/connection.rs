@@ -131,6 +131,12 @@ impl Connection {
         }
     }
 
+    /// Receives until something is told to be done, or over.
+    pub(crate) async fn done(&self) -> Result<()> {
+        while !matches!(self.receive().await?.0, News::Done | News::Exited(_)) {}
+        Ok(())
+    }
+
     pub(super) async fn started(&self) -> Result<(u32, Option<OwnedFd>)> {
         self.is_started(self.receive().await?)
     }

@@ -80,14 +80,13 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
 
     use super::*;
 
     fn line(stream: LogStream, text: &str) -> LogLine {
         LogLine {
             stream,
-            time: SystemTime::UNIX_EPOCH,
+            time: jiff::Timestamp::UNIX_EPOCH,
             bytes: text.into(),
             attributes: Default::default(),
         }

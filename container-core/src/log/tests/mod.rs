@@ -184,7 +184,7 @@ fn the_last_lines_of_a_huge_log_cost_nothing() {
 fn times_bound_what_is_read() {
     for format in FORMATS {
         let dir = several(format);
-        let seconds = |n: u64| std::time::UNIX_EPOCH + Duration::from_secs(n);
+        let seconds = |n| jiff::Timestamp::from_second(n).unwrap();
         let since = LogOptions::new().since(seconds(100));
         assert_eq!(
             numbers(&read(dir.path(), format, since.clone())),
@@ -214,7 +214,7 @@ fn old_files_are_not_even_opened() {
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(50))
         .unwrap();
-    let since = LogOptions::new().since(std::time::UNIX_EPOCH + Duration::from_secs(51));
+    let since = LogOptions::new().since(jiff::Timestamp::from_second(51).unwrap());
     let lines = numbers(&read(dir.path(), Format::Json, since));
     assert!(
         lines.len() < 249 && lines.ends_with(&[298, 299]),

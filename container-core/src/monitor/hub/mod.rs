@@ -281,6 +281,8 @@ impl Hub {
         match input.take(stdin) {
             Ok(0) => {
                 client.stdin = None;
+                // What is still on its way into the container is ours to deliver.
+                _ = client.channel.send(&News::Done, &[]);
                 self.input_ended();
             }
             Ok(_) => {}
