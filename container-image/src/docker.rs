@@ -43,6 +43,28 @@ pub struct Healthcheck {
     pub retries: u32,
 }
 
+impl Healthcheck {
+    /// Takes over what is not said here.
+    pub fn inherit(&mut self, other: &Self) {
+        if self.test.is_empty() {
+            self.test.clone_from(&other.test);
+        }
+        for (own, theirs) in [
+            (&mut self.interval, other.interval),
+            (&mut self.timeout, other.timeout),
+            (&mut self.start_period, other.start_period),
+            (&mut self.start_interval, other.start_interval),
+        ] {
+            if own.is_zero() {
+                *own = theirs;
+            }
+        }
+        if self.retries == 0 {
+            self.retries = other.retries;
+        }
+    }
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::ChangeError;
+use crate::layer::UnpackError;
 use crate::manifest::ManifestError;
 use crate::platform::PlatformError;
 use crate::reference::ReferenceError;
@@ -119,6 +120,9 @@ pub enum ArchiveError {
     /// A directory tree could not be read or written out.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// An entry could not be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// The store failed, or a layer was refused.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,4 +1,5 @@
-//! Images and root file systems as archives: load and save, import and export.
+//! Images and root file systems as archives: load and save, import and export; and files that are
+//! copied, pack and extract.
 //!
 //! ```text
 //! image.tar                     what `save` writes; for Format::OciDirectory, a directory
@@ -12,6 +13,7 @@
 
 mod error;
 mod export;
+mod files;
 mod import;
 mod load;
 mod members;
@@ -21,6 +23,7 @@ mod source;
 
 pub use self::error::ArchiveError;
 pub use self::export::{export, export_at};
+pub use self::files::{extract, of_file, pack};
 pub use self::import::{Import, import};
 pub use self::load::{Loaded, load};
 pub use self::save::{Format, Selection, save, save_directory, select};

@@ -1,5 +1,7 @@
 //! The Dockerfile instructions that `commit --change` and `import --change` take. Pure.
 
+use std::time::Duration;
+
 use super::{Healthcheck, RunConfig, duration, words};
 
 /// An instruction that was not understood.
@@ -195,10 +197,9 @@ fn healthcheck(config: &RunConfig, mut text: &str) -> Result<Healthcheck, String
         let (flag, rest) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
         let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
         let time = || {
-            const SHORTEST: i64 = 1_000_000;
+            const SHORTEST: Duration = Duration::from_millis(1);
             match duration::parse(value) {
-                Some(0) => Ok(0),
-                Some(time) if time >= SHORTEST => Ok(time),
+                Some(time) if time.is_zero() || time >= SHORTEST => Ok(time),
                 Some(_) => Err(format!("Interval {name:?} cannot be less than 1ms")),
                 None => Err(format!("invalid duration {value:?} of --{name}")),
             }
@@ -207,6 +208,7 @@ fn healthcheck(config: &RunConfig, mut text: &str) -> Result<Healthcheck, String
             "interval" => check.interval = time()?,
             "timeout" => check.timeout = time()?,
             "start-period" => check.start_period = time()?,
+            "start-interval" => check.start_interval = time()?,
             "retries" => {
                 let number = value.parse().ok().filter(|n| *n >= 1);
                 check.retries =
@@ -345,7 +347,8 @@ mod tests {
             check("HEALTHCHECK --interval=5s --timeout=3s --start-period=1m --retries=4 CMD a b");
         assert_eq!(full.test, ["CMD-SHELL", "a b"]);
         let times = (full.interval, full.timeout, full.start_period, full.retries);
-        assert_eq!(times, (5_000_000_000, 3_000_000_000, 60_000_000_000, 4));
+        let seconds = Duration::from_secs;
+        assert_eq!(times, (seconds(5), seconds(3), seconds(60), 4));
         assert_eq!(check("HEALTHCHECK NONE").test, ["NONE"]);
         assert_eq!(
             check("HEALTHCHECK cmd [\"a\",\"b\"]").test,

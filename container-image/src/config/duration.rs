@@ -1,13 +1,12 @@
 //! Durations as Go writes them: `1m30s`, `1.5h`, `300ms`.
 
-/// In nanoseconds; `None` for what is no duration, or too long for one.
-pub(super) fn parse(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
+use std::time::Duration;
+
+/// `None` for what is no duration, is negative, or too long for Go.
+pub(super) fn parse(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
-        return Some(0);
+        return Some(Duration::ZERO);
     }
     if rest.is_empty() {
         return None;
@@ -41,7 +40,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
         total = total.checked_add(whole)?.checked_add(part)?;
         rest = after;
     }
-    Some(if negative { -total } else { total })
+    u64::try_from(total).ok().map(Duration::from_nanos)
 }
 
 fn unit_of(name: &str) -> Option<i64> {
@@ -58,7 +57,7 @@ fn unit_of(name: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::*;
 
     #[test]
     fn durations() {
@@ -70,9 +69,9 @@ mod tests {
             ("300ms", 300_000_000),
             (".5s", 500_000_000),
             ("2µs", 2_000),
-            ("-1s", -1_000_000_000),
         ] {
-            assert_eq!(parse(text), Some(nanoseconds), "{text}");
+            let expected = Duration::from_nanos(nanoseconds);
+            assert_eq!(parse(text), Some(expected), "{text}");
         }
         for bad in [
             "",

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::change::{ChangeError, apply};
+pub use crate::docker::Healthcheck;
 
 /// The part of an image's configuration that containers take over, Docker's own fields included.
 /// What other programs write there beside is not kept.
@@ -68,27 +69,6 @@ pub struct RunConfig {
     pub shell: Option<Vec<String>>,
 }
 
-/// How to see whether a container's program is well. Durations are in nanoseconds; 0 inherits.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Healthcheck {
-    /// `["NONE"]`, `["CMD", program, …]` or `["CMD-SHELL", line]`; empty inherits.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
-    pub test: Vec<String>,
-    /// Between two checks.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub interval: i64,
-    /// Longest time for one.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub timeout: i64,
-    /// In which a failure does not count.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub start_period: i64,
-    /// How many failures in a row mean that it is not well.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub retries: i64,
-}
-
 impl RunConfig {
     /// Takes over from an image what is not said here, as Docker does for a container: variables,
     /// labels, ports and volumes are added to; the image's arguments only go with its entry point.
@@ -129,32 +109,8 @@ impl RunConfig {
     }
 }
 
-impl Healthcheck {
-    /// Takes over what is not said here.
-    pub fn inherit(&mut self, other: &Self) {
-        if self.test.is_empty() {
-            self.test.clone_from(&other.test);
-        }
-        for (own, theirs) in [
-            (&mut self.interval, other.interval),
-            (&mut self.timeout, other.timeout),
-            (&mut self.start_period, other.start_period),
-            (&mut self.retries, other.retries),
-        ] {
-            if *own == 0 {
-                *own = theirs;
-            }
-        }
-    }
-}
-
 fn is_empty(text: &str) -> bool {
     text.is_empty()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }
 
 /// Go writes null for what is empty.
@@ -229,9 +185,7 @@ mod tests {
         let health = inherited(r#"{"Healthcheck":{"Interval":7}}"#)
             .healthcheck
             .unwrap();
-        assert_eq!(
-            (&*health.test[0], health.interval, health.retries),
-            ("NONE", 7, 3)
-        );
+        let interval = health.interval.as_nanos();
+        assert_eq!((&*health.test[0], interval, health.retries), ("NONE", 7, 3));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Owners, UnpackError, io_error, refused};
@@ -57,8 +57,12 @@ impl Target<'_> {
         own: (u32, u32),
         path: &[u8],
     ) -> Result<(), UnpackError> {
-        let wanted = (attributes.uid, attributes.gid);
-        if owners == Owners::Keep && wanted != own {
+        let wanted = match owners {
+            Owners::Keep => (attributes.uid, attributes.gid),
+            Owners::Squash => own,
+            Owners::All { uid, gid } => (uid, gid),
+        };
+        if wanted != own {
             self.set_owner(wanted).map_err(|error| match error {
                 Errno::INVAL => refused(
                     path,
@@ -96,7 +100,17 @@ impl Target<'_> {
     fn set_mode(self, mode: Mode) -> Result<(), Errno> {
         match self {
             Self::Open(fd) => rustix::fs::fchmod(fd, mode),
-            Self::Named(dir, name) => rustix::fs::chmodat(dir, name, mode, AtFlags::empty()),
+            Self::Named(dir, name) => {
+                // Not by the name: somebody may have put a link in its place, to anywhere.
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+                let stat = rustix::fs::fstat(&file)?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                    return Err(Errno::LOOP);
+                }
+                let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+                rustix::fs::chmod(link, mode)
+            }
         }
     }
 

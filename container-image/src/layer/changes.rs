@@ -357,9 +357,12 @@ impl Walk<'_> {
         below: &Below,
     ) -> Result<bool, TreeError> {
         let old = &below.stat;
-        let same = (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev)
-            == (old.st_mode, old.st_uid, old.st_gid, old.st_rdev);
-        if !same {
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let same = (stat.st_mode, stat.st_rdev) == (old.st_mode, old.st_rdev);
+        // Who hides what is in a directory has made that anew, and nothing else of it.
+        let owners = is_directory && self.overlay.hides_private
+            || (stat.st_uid, stat.st_gid) == (old.st_uid, old.st_gid);
+        if !same || !owners {
             return Ok(true);
         }
         match FileType::from_raw_mode(stat.st_mode) {

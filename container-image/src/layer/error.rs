@@ -40,12 +40,29 @@ pub enum UnpackError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Files are copied where others are, and a directory meets something else.
+    #[error(
+        "cannot overwrite {} {} with {}", kind(*directory), path.display(), kind(!*directory)
+    )]
+    Overwrite {
+        /// Where.
+        path: PathBuf,
+        /// What is there is the directory.
+        directory: bool,
+    },
     /// The process that unpacks on our behalf failed (rootless).
     #[error("the layer unpacking process failed: {reason}")]
     Worker {
         /// What it said, or how it ended.
         reason: String,
     },
+}
+
+fn kind(directory: bool) -> &'static str {
+    match directory {
+        true => "directory",
+        false => "non-directory",
+    }
 }
 
 /// Why a layer was not taken in.

@@ -19,11 +19,12 @@ mod ingest;
 mod make;
 pub(crate) mod name;
 mod pipe;
+mod place;
 mod remove;
-mod root;
+pub(crate) mod root;
 mod size;
 mod stack;
-mod unpack;
+pub(crate) mod unpack;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -103,6 +104,13 @@ pub enum Owners {
     Keep,
     /// All belongs to the unpacking process: for a user namespace that maps a single id.
     Squash,
+    /// All belongs to these.
+    All {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
 }
 
 /// What becomes of device nodes in an archive. Whiteouts and fifos are always made.

@@ -6,16 +6,23 @@ use std::rc::Rc;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::tree::Mounts;
+
 /// A directory that paths cannot leave, whatever links lie in it.
-pub(super) struct Root<'fd> {
+pub(crate) struct Root<'fd> {
     fd: BorrowedFd<'fd>,
+    mounts: Mounts,
     /// The directory last asked for: entries of one directory mostly follow each other.
     here: Option<(Vec<u8>, Rc<OwnedFd>)>,
 }
 
 impl<'fd> Root<'fd> {
-    pub(super) fn new(fd: BorrowedFd<'fd>) -> Self {
-        Self { fd, here: None }
+    pub(crate) fn new(fd: BorrowedFd<'fd>, mounts: Mounts) -> Self {
+        Self {
+            fd,
+            mounts,
+            here: None,
+        }
     }
 
     /// An O_PATH handle of the directory at a clean path; links inside the root are followed.
@@ -34,7 +41,10 @@ impl<'fd> Root<'fd> {
     pub(super) fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        if self.mounts == Mounts::Leave {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
         // A rename or mount anywhere while `..` of a link is resolved gives EAGAIN.
         let mut result = Err(Errno::AGAIN);
         for _ in 0..1000 {

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
@@ -11,11 +10,10 @@ use super::attributes::{Attributes, Target};
 use super::directories::Directories;
 use super::name::{self, Name};
 use super::root::{self, Root};
-use super::{Devices, UnpackError, UnpackOptions, io_error, refused, remove};
+use super::stack::is_whiteout;
+use super::{Devices, UnpackError, UnpackOptions, io_error, refused};
 use crate::tarball::{Entry, Kind, Reader, TarError};
-
-/// As many links as the kernel follows in one path.
-const MAX_LINKS: u32 = 40;
+use crate::tree::Mounts;
 
 /// Unpacks the plain tar stream `tar` into the empty directory behind `root`.
 ///
@@ -34,9 +32,28 @@ pub fn unpack(
     root: BorrowedFd<'_>,
     options: &UnpackOptions,
 ) -> Result<(), UnpackError> {
+    unpack_as(Sense::Layer, tar, Root::new(root, Mounts::Leave), options)
+}
+
+/// What an archive is taken for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sense {
+    /// A layer: its first entries find an empty directory, and names may be marks.
+    Layer,
+    /// Files for this directory, a clean path, where others are already.
+    Files(Vec<u8>),
+}
+
+pub(crate) fn unpack_as(
+    sense: Sense,
+    tar: &mut dyn Read,
+    root: Root<'_>,
+    options: &UnpackOptions,
+) -> Result<(), UnpackError> {
     let mut reader = Reader::new(tar);
     let mut unpacking = Unpacking {
-        root: Root::new(root),
+        sense,
+        root,
         options: *options,
         own: (
             rustix::process::geteuid().as_raw(),
@@ -44,35 +61,57 @@ pub fn unpack(
         ),
         directories: Directories::default(),
     };
-    while let Some(entry) = reader.next_entry().map_err(tar_error)? {
-        unpacking.entry(entry, &mut reader)?;
-    }
+    let unpacked = unpacking.entries(&mut reader);
     let Unpacking {
+        sense,
         root,
         directories,
         own,
         ..
     } = unpacking;
-    directories.apply(&root, options, own)?;
+    if sense == Sense::Layer {
+        // Of a layer that is not whole nothing is kept.
+        unpacked?;
+        directories.apply(&root, options, own)?;
+    } else {
+        let applied = directories.apply(&root, options, own);
+        unpacked.and(applied)?;
+    }
     reader.drain().map_err(tar_error)
 }
 
-struct Unpacking<'fd> {
-    root: Root<'fd>,
+pub(super) struct Unpacking<'fd> {
+    pub(super) sense: Sense,
+    pub(super) root: Root<'fd>,
     options: UnpackOptions,
     /// Whose new files are.
     own: (u32, u32),
-    directories: Directories,
+    pub(super) directories: Directories,
 }
 
 impl Unpacking<'_> {
+    fn entries(&mut self, reader: &mut Reader<'_>) -> Result<(), UnpackError> {
+        while let Some(entry) = reader.next_entry().map_err(tar_error)? {
+            self.entry(entry, reader)?;
+        }
+        Ok(())
+    }
+
     fn entry(&mut self, mut entry: Entry, reader: &mut Reader<'_>) -> Result<(), UnpackError> {
-        let name = name::classify(&entry.path).map_err(|fault| refused(&entry.path, fault))?;
-        let path = match name {
-            Name::Entry(path) => path,
-            Name::Whiteout(path) => return self.whiteout(&path),
-            Name::Opaque(path) => return self.opaque(&path),
-            Name::Metadata => return Ok(()),
+        let fault = |fault| refused(&entry.path, fault);
+        let path = match &self.sense {
+            Sense::Layer => match name::classify(&entry.path).map_err(fault)? {
+                Name::Entry(path) => path,
+                Name::Whiteout(path) => return self.whiteout(&path),
+                Name::Opaque(path) => return self.opaque(&path),
+                Name::Metadata => return Ok(()),
+            },
+            Sense::Files(at) => match name::clean(&entry.path).map_err(fault)? {
+                // The directory itself is there, and stays as it is.
+                path if path.is_empty() && entry.kind == Kind::Dir => return Ok(()),
+                path if path.is_empty() => path,
+                path => name::clean(&name::join(at, &path)).map_err(fault)?,
+            },
         };
         if path.is_empty() && entry.kind != Kind::Dir {
             return Err(refused(&entry.path, "it would replace the root directory"));
@@ -148,7 +187,10 @@ impl Unpacking<'_> {
             let target = entry.link.escape_ascii();
             refused(path, format!("hard link to {target}: {why}"))
         };
-        let target = name::clean(&entry.link).map_err(refuse)?;
+        let mut target = name::clean(&entry.link).map_err(refuse)?;
+        if let Sense::Files(at) = &self.sense {
+            target = name::join(at, &target);
+        }
         let (target_parent, target_name) = name::split(&target);
         let missing = "no such file in this layer, which must hold both names";
         let from = match self.root.directory(target_parent) {
@@ -213,140 +255,6 @@ impl Unpacking<'_> {
         let fd = self.ensure(path, 0)?;
         self.directories.set_opaque(path, inode(&fd, path)?)
     }
-
-    /// Makes something new at `path`, in place of what is there.
-    fn make<T>(
-        &mut self,
-        action: &'static str,
-        path: &[u8],
-        make: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<T, Errno>,
-    ) -> Result<(Rc<OwnedFd>, T), UnpackError> {
-        let parent = self.parent(path)?;
-        let name = name::split(path).1;
-        let mut result = make(parent.as_fd(), name);
-        if matches!(result, Err(Errno::EXIST)) {
-            self.make_room(&parent, path)?;
-            result = make(parent.as_fd(), name);
-        }
-        match result {
-            Ok(made) => Ok((parent, made)),
-            Err(error) => Err(io_error(action, path, error)),
-        }
-    }
-
-    fn make_room(&mut self, parent: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
-        let name = name::split(path).1;
-        self.root.forget();
-        match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => {
-                self.directories.forget(path);
-                remove::remove_at(parent.as_fd(), name)
-                    .map_err(|error| io_error("replace directory", path, error))
-            }
-            result => result.map_err(|error| io_error("replace", path, error)),
-        }
-    }
-
-    /// The directory that `path` is in, made if need be.
-    fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>, UnpackError> {
-        self.ensure(name::split(path).0, 0)
-    }
-
-    /// The directory at `path`, made if need be, with all above it.
-    fn ensure(&mut self, path: &[u8], links: u32) -> Result<Rc<OwnedFd>, UnpackError> {
-        let mut end = path.len();
-        let mut fd = loop {
-            match self.root.directory(&path[..end]) {
-                Ok(fd) => break fd,
-                Err(Errno::NOENT | Errno::NOTDIR) if end > 0 => {
-                    end = name::split(&path[..end]).0.len();
-                }
-                Err(Errno::LOOP) => return Err(refused(path, "symbolic links go in a circle")),
-                Err(error) => return Err(io_error("open directory", &path[..end], error)),
-            }
-        };
-        while end < path.len() {
-            let start = if end == 0 { 0 } else { end + 1 };
-            let length = path[start..].iter().position(|&b| b == b'/');
-            let parent = &path[..end];
-            end = length.map_or(path.len(), |length| start + length);
-            let here = &path[..end];
-            fd = match rustix::fs::readlinkat(&fd, &path[start..end], Vec::new()) {
-                Ok(target) => self.follow(parent, target.as_bytes(), here, links)?,
-                Err(_) => self.make_directory(&fd, here, false)?,
-            };
-        }
-        Ok(fd)
-    }
-
-    /// Makes the directory that a dangling link means: a layer may hold the link `var/run` and
-    /// a file below it where `run` itself is in a layer underneath.
-    fn follow(
-        &mut self,
-        parent: &[u8],
-        target: &[u8],
-        path: &[u8],
-        links: u32,
-    ) -> Result<Rc<OwnedFd>, UnpackError> {
-        if links >= MAX_LINKS {
-            return Err(refused(path, "too many symbolic links"));
-        }
-        let base: &[u8] = if target.starts_with(b"/") {
-            b""
-        } else {
-            parent
-        };
-        let target = name::clean(&name::join(base, target))
-            .map_err(|_| refused(path, "a symbolic link above it leads nowhere"))?;
-        self.ensure(&target, links + 1)?;
-        self.root
-            .directory(path)
-            .map_err(|error| io_error("open directory", path, error))
-    }
-
-    /// Makes one directory. One that is there is kept; a whiteout becomes an opaque directory,
-    /// and so does anything else if an explicit entry asks for it.
-    fn make_directory(
-        &mut self,
-        parent: &OwnedFd,
-        path: &[u8],
-        explicit: bool,
-    ) -> Result<Rc<OwnedFd>, UnpackError> {
-        let name = name::split(path).1;
-        let mkdir = || rustix::fs::mkdirat(parent, name, Mode::RWXU);
-        let (mut made, mut opaque) = (true, false);
-        match mkdir() {
-            Ok(()) => {}
-            Err(Errno::EXIST) => {
-                let stat =
-                    stat_of(parent, name).map_err(|error| io_error("examine", path, error))?;
-                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    made = false;
-                } else if explicit || is_whiteout(&stat) {
-                    self.make_room(parent, path)?;
-                    mkdir().map_err(|error| io_error("create directory", path, error))?;
-                    opaque = true;
-                } else {
-                    return Err(refused(
-                        path,
-                        "it is no directory but an entry lies below it",
-                    ));
-                }
-            }
-            Err(error) => return Err(io_error("create directory", path, error)),
-        }
-        let fd = root::child(parent, name, OFlags::PATH)
-            .map_err(|error| io_error("open directory", path, error))?;
-        if made && !explicit {
-            let inode = inode(&fd, path)?;
-            self.directories
-                .set(path, inode, Attributes::implicit(), Vec::new())?;
-        }
-        if opaque {
-            self.directories.set_opaque(path, inode(&fd, path)?)?;
-        }
-        Ok(Rc::new(fd))
-    }
 }
 
 fn write(fd: &OwnedFd, mut data: &[u8], path: &[u8]) -> Result<(), UnpackError> {
@@ -389,19 +297,15 @@ fn write_sparse(
     rustix::fs::ftruncate(fd, entry.size).map_err(|error| io_error("extend file", path, error))
 }
 
-fn stat_of(dir: impl AsFd, name: &[u8]) -> Result<Stat, Errno> {
+pub(super) fn stat_of(dir: impl AsFd, name: &[u8]) -> Result<Stat, Errno> {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn inode(fd: &OwnedFd, path: &[u8]) -> Result<u64, UnpackError> {
+pub(super) fn inode(fd: &OwnedFd, path: &[u8]) -> Result<u64, UnpackError> {
     let stat = rustix::fs::fstat(fd);
     Ok(stat
         .map_err(|error| io_error("examine directory", path, error))?
         .st_ino)
-}
-
-fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 fn tar_error(error: TarError) -> UnpackError {

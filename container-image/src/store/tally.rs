@@ -1,5 +1,6 @@
-//! The size of a layer as Docker shows it: the sum of the sizes of its files, taken from
-//! the tar headers while the stream passes by on its way to be unpacked.
+//! The size of a layer as Docker shows it: the sum of the sizes of its files and of the lengths
+//! of its symbolic links, taken from the tar headers while the stream passes by on its way to be
+//! unpacked.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -59,6 +60,8 @@ struct Tally {
     pax: Vec<u8>,
     /// The next file's size as a PAX header gives it.
     pax_size: Option<u64>,
+    /// The length of the next link's target, where it does not fit in a header.
+    link: Option<u64>,
     /// Data that follow the extension headers of a sparse file (old GNU form).
     sparse: Option<u64>,
     header: Vec<u8>,
@@ -74,7 +77,11 @@ impl Tally {
                     self.pax.extend_from_slice(&bytes[..pax]);
                     self.pax_left -= pax as u64;
                     if self.pax_left == 0 {
-                        self.pax_size = pax_size(&self.pax).or(self.pax_size);
+                        let size = pax_value(&self.pax, b"size=");
+                        let size = size.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+                        self.pax_size = size.or(self.pax_size);
+                        let link = pax_value(&self.pax, b"linkpath=");
+                        self.link = link.map(|l| l.len() as u64).or(self.link);
                         self.pax = Vec::new();
                     }
                 }
@@ -108,8 +115,20 @@ impl Tally {
                 self.skip = padded(size);
                 self.pax_left = if size <= PAX_LIMIT { size } else { 0 };
             }
-            b'g' | b'L' | b'K' => self.skip = padded(size),
-            b'1'..=b'6' => self.pax_size = None,
+            b'K' => {
+                self.skip = padded(size);
+                // It ends in a NUL.
+                self.link = Some(size.saturating_sub(1));
+            }
+            b'g' | b'L' => self.skip = padded(size),
+            b'2' => {
+                let field = &header[157..257];
+                let length = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+                let length = self.link.take().unwrap_or(length as u64);
+                self.total = self.total.saturating_add(length);
+                self.pax_size = None;
+            }
+            b'1' | b'3'..=b'6' => (self.pax_size, self.link) = (None, None),
             kind => {
                 let size = self.pax_size.take().unwrap_or(size);
                 self.total = self.total.saturating_add(size);
@@ -142,14 +161,14 @@ fn number(field: &[u8]) -> u64 {
         .fold(0, |n, byte| (n << 3) | u64::from(byte - b'0'))
 }
 
-/// The record `size` of a PAX header: records are `<length> <key>=<value>\n`.
-fn pax_size(mut records: &[u8]) -> Option<u64> {
+/// The last value of a key in a PAX header: records are `<length> <key>=<value>\n`.
+fn pax_value<'a>(mut records: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
     while let Some(space) = records.iter().position(|b| *b == b' ') {
         let length: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
         let record = records.get(space + 1..length)?;
-        if let Some(value) = record.strip_prefix(b"size=") {
-            found = std::str::from_utf8(value).ok()?.trim_end().parse().ok();
+        if let Some(value) = record.strip_prefix(key) {
+            found = Some(value.strip_suffix(b"\n").unwrap_or(value));
         }
         records = records.get(length..)?;
     }
@@ -177,6 +196,21 @@ mod tests {
             .append_pax_extensions([("size", b"3".as_slice()), ("comment", b"x")])
             .unwrap();
         add_after_pax(&mut builder);
+        for target in ["target", &"far/".repeat(50)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            builder.append_link(&mut header, "link", target).unwrap();
+        }
+        builder
+            .append_pax_extensions([("linkpath", b"of pax".as_slice())])
+            .unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_path("link").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        builder.append(&header, std::io::empty()).unwrap();
         builder.into_inner().unwrap()
     }
 
@@ -194,7 +228,7 @@ mod tests {
         for step in [1, 7, 511, 512, 513, archive.len()] {
             let mut tally = Tally::default();
             archive.chunks(step).for_each(|chunk| tally.feed(chunk));
-            assert_eq!(tally.total, 700 + 512 + 3, "step {step}");
+            assert_eq!(tally.total, 700 + 512 + 3 + 6 + 200 + 6, "step {step}");
         }
     }
 
@@ -206,7 +240,8 @@ mod tests {
         binary[0] = 0x80;
         binary[6] = 2;
         assert_eq!(number(&binary), 2 << 40);
-        assert_eq!(pax_size(b"20 size=10000000000\n"), Some(10_000_000_000));
-        assert_eq!(pax_size(b"99 size=1\n"), None);
+        let size = pax_value(b"20 size=10000000000\n", b"size=");
+        assert_eq!(size, Some(&b"10000000000"[..]));
+        assert_eq!(pax_value(b"99 size=1\n", b"size="), None);
     }
 }
