@@ -55,6 +55,12 @@ pub enum Error {
     /// Something cannot be done with a volume.
     #[error(transparent)]
     Volume(#[from] crate::volume::VolumeError),
+    /// Files of a container cannot be read, written or copied.
+    #[error(transparent)]
+    Files(#[from] crate::files::FilesError),
+    /// A change asked of an image's configuration was not understood.
+    #[error(transparent)]
+    Change(#[from] container_image::config::ChangeError),
     /// The seccomp profile cannot be used.
     #[error("seccomp profile: {0}")]
     Seccomp(#[from] crate::seccomp::SeccompError),

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::monitor::job::{Entry, EntryKind};
@@ -15,6 +15,16 @@ use crate::spec::Rootfs;
 
 /// The image's name.
 pub const NAME: &str = "host";
+
+/// The directory of a container that becomes its root.
+pub(crate) const BASE: &str = "rootfs";
+
+/// The directories that a container writes to, in its own.
+pub(crate) fn private_dirs(dir: &Path) -> Vec<PathBuf> {
+    let uppers = fs::read_dir(dir.join("rw")).into_iter().flatten().flatten();
+    let uppers = uppers.map(|entry| entry.path().join("upper"));
+    std::iter::once(dir.join(BASE)).chain(uppers).collect()
+}
 
 /// Directories of `/` that are shown, where they exist. Links among them (`/bin` on a merged-usr
 /// machine) stay links.
@@ -46,11 +56,14 @@ const EMPTY: [(&str, u32); 17] = [
 /// Looks at the machine and describes its root file system for a container in `dir`.
 pub(crate) fn rootfs(dir: &Path) -> Result<(Rootfs, Vec<Entry>)> {
     let at = |path: String, kind| Entry { path, kind };
-    let mut entries = vec![at("rootfs".into(), EntryKind::Directory(0o755))];
+    let mut entries = vec![at(BASE.into(), EntryKind::Directory(0o755))];
     for (name, mode) in EMPTY {
-        entries.push(at(format!("rootfs/{name}"), EntryKind::Directory(mode)));
+        entries.push(at(format!("{BASE}/{name}"), EntryKind::Directory(mode)));
     }
-    entries.push(at("rootfs/var/run".into(), EntryKind::Link("/run".into())));
+    entries.push(at(
+        format!("{BASE}/var/run"),
+        EntryKind::Link("/run".into()),
+    ));
     let mut overlays = Vec::new();
     for name in SHOWN {
         let path = Path::new("/").join(name);
@@ -60,11 +73,11 @@ pub(crate) fn rootfs(dir: &Path) -> Result<(Rootfs, Vec<Entry>)> {
         if metadata.is_symlink() {
             let target = fs::read_link(&path).map_err(Error::io("read the link", &path))?;
             let target = target.to_string_lossy().into_owned();
-            entries.push(at(format!("rootfs/{name}"), EntryKind::Link(target)));
+            entries.push(at(format!("{BASE}/{name}"), EntryKind::Link(target)));
         } else if metadata.is_dir() && !is_empty(&path) {
             let (upper, work) = (format!("rw/{name}/upper"), format!("rw/{name}/work"));
             let mode = metadata.permissions().mode() & 0o7777;
-            entries.push(at(format!("rootfs/{name}"), EntryKind::Directory(0o755)));
+            entries.push(at(format!("{BASE}/{name}"), EntryKind::Directory(0o755)));
             entries.push(at(format!("rw/{name}"), EntryKind::Directory(0o700)));
             entries.push(at(upper.clone(), EntryKind::Directory(mode)));
             entries.push(at(work.clone(), EntryKind::Directory(0o700)));
@@ -76,7 +89,7 @@ pub(crate) fn rootfs(dir: &Path) -> Result<(Rootfs, Vec<Entry>)> {
     }
     Ok((
         Rootfs::Host {
-            base: dir.join("rootfs"),
+            base: dir.join(BASE),
             overlays,
         },
         entries,

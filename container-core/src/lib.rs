@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+mod files;
 mod health;
 pub mod host;
 mod listeners;
@@ -44,6 +45,9 @@ pub use engine::{Engine, EngineBuilder, Pull};
 pub use error::{CommandProblem, Error, Result};
 pub use events::{Event, EventKind, Events};
 pub use exec::{Exec, ExecBuilder, ExecRequest};
+pub use files::{
+    Archive, Change, ChangeKind, CommitOptions, Copied, CopyOptions, FilesError, PathStat, Sizes,
+};
 pub use log::{LogError, LogLine, LogOptions, LogReader, LogStream, Logs};
 pub use ready::Ready;
 pub use request::{Mount, MountPoint, MountSource, Network, Request};

@@ -2,7 +2,7 @@
 //! (`monitor::supervise`).
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use container_image::store::Lease;
@@ -20,7 +20,7 @@ use crate::monitor::client;
 use crate::monitor::job::{Act, Entry, EntryKind, Job};
 use crate::mounts::{self, Mounted};
 use crate::name;
-use crate::plan::{self, User};
+use crate::plan::{self, Plan, User};
 use crate::request::{Limits, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
@@ -115,6 +115,30 @@ pub(crate) async fn start_again(
             },
             Err(e) => return Err(e),
         }
+    }
+}
+
+/// What would be done to start a container again, and what must not go as long as that is used.
+pub(crate) fn plan(engine: &Engine, record: Record) -> Result<(Plan, Vec<OwnedFd>)> {
+    let base = base(engine, &record)?;
+    let (job, held, _) = job(engine, &base, Company::default(), Act::Start, record)?;
+    let leases = held.leases.into_iter().map(OwnedFd::from);
+    let locks = held.locks.into_iter().map(OwnedFd::from);
+    Ok((job.plan, leases.chain(locks).collect()))
+}
+
+/// The directories that a container's root file system is made of, and what was made in them.
+pub(crate) fn snapshot(engine: &Engine, record: &Record) -> Result<Snapshot> {
+    let base = base(engine, record)?;
+    rootfs(engine, &base, &engine.container_dir(&record.id))
+}
+
+/// The directories that a container writes to.
+pub(crate) fn private_dirs(engine: &Engine, record: &Record) -> Vec<PathBuf> {
+    let dir = engine.container_dir(&record.id);
+    match &record.image {
+        Some(_) => vec![dir.join("rw/upper")],
+        None => host::private_dirs(&dir),
     }
 }
 
@@ -391,7 +415,7 @@ impl Ends {
     }
 }
 
-type Snapshot = (Rootfs, Vec<Entry>, Option<Lease>);
+pub(crate) type Snapshot = (Rootfs, Vec<Entry>, Option<Lease>);
 
 fn rootfs(engine: &Engine, base: &Base, dir: &Path) -> Result<Snapshot> {
     let directory = |path: &str, mode| Entry {

@@ -5,7 +5,6 @@ mod builder;
 mod dial;
 mod launch;
 mod reuse;
-mod size;
 
 use std::fmt;
 use std::time::Duration;

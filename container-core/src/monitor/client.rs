@@ -235,6 +235,33 @@ async fn ask(engine: &Engine, id: &str, request: &Request) -> Result<Connection>
     Ok(Connection::new(id, channel))
 }
 
+/// A container that stands still as long as this lives, and this process.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    _connection: Channel,
+}
+
+/// Freezes a container until it is let go. None if it has just ended. Blocks.
+pub(crate) fn hold(engine: &Engine, id: &str) -> Result<Option<Hold>> {
+    let held = || {
+        let channel = connect(engine, id)?;
+        let gone = |_| Error::NotRunning { id: id.to_owned() };
+        channel.send(&Request::Hold, &[]).map_err(gone)?;
+        match channel.receive::<News>() {
+            Ok(Some((News::Failed(failure), _))) => Err(failure.into_error(id)),
+            Ok(Some(_)) => Ok(Hold {
+                _connection: channel,
+            }),
+            Ok(None) => Err(Error::NotRunning { id: id.to_owned() }),
+            Err(e) => Err(Error::system("talk to the monitor")(e)),
+        }
+    };
+    match held() {
+        Err(Error::NotRunning { .. }) => Ok(None),
+        held => held.map(Some),
+    }
+}
+
 /// A monitor that is gone before it has answered has no container any more.
 fn or_not_running<T>(answer: Result<T>) -> Result<T> {
     match answer {

@@ -36,6 +36,8 @@ pub(super) fn mark() -> (&'static OsStr, &'static str) {
 pub(super) const SUPERVISE: &str = "supervise";
 /// The other kind: unpacks and removes trees inside a user namespace.
 pub(crate) const UNPACK: &str = "unpack";
+/// The third: looks at a container's files, and changes them.
+pub(crate) const FILES: &str = "files";
 
 // SAFETY: the linker collects function pointers from this section; the C library calls them with
 // three arguments or none, which a function of no parameters ignores.
@@ -91,6 +93,8 @@ fn run() -> io::Result<Infallible> {
     let channel = Channel::new(UnixStream::from(socket));
     if kind == SUPERVISE.as_bytes() {
         supervise::run(channel);
+    } else if kind == FILES.as_bytes() {
+        crate::files::serve(&channel)?;
     } else {
         crate::unpack::serve(&channel)?;
     }

@@ -10,6 +10,7 @@ use crate::cgroup::{CgroupPath, Hierarchy};
 use crate::container::ExitStatus;
 use crate::error::{CommandProblem, Error};
 use crate::exec::ExecRequest;
+use crate::files::{FilesError, PathStat};
 use crate::health::Check;
 use crate::log;
 use crate::plan::Plan;
@@ -130,6 +131,10 @@ pub(crate) enum News {
     Done,
     /// So many were counted.
     Bytes(u64),
+    /// What a path of the container is.
+    Stat(PathStat),
+    /// How many bytes each container's changes take.
+    Sizes(Vec<u64>),
 }
 
 /// Why a request or a start failed, in a form that can be sent.
@@ -159,6 +164,8 @@ pub(crate) enum Failure {
     Log(String),
     /// What was to be done inside the container.
     Errand(Errno),
+    /// Files of the container.
+    Files(FilesError),
     /// A file or directory of the engine's.
     Io {
         action: String,
@@ -203,6 +210,8 @@ pub(crate) enum Request {
     },
     /// Freeze its processes, or let them go on.
     Pause(bool),
+    /// Freeze them until the connection closes.
+    Hold,
     /// Tell when the first process has ended, at once when there is none; or when the last run
     /// has ended and all is cleaned up.
     Wait { last: bool },
@@ -252,6 +261,7 @@ impl Failure {
             Self::Paused { action } => Error::Paused { id, action },
             Self::Unchanged { paused } => Error::Unchanged { id, paused },
             Self::Held | Self::Outdated => Error::Busy { id },
+            Self::Files(error) => Error::Files(error.of(&id)),
             Self::Errand(errno) => Error::System {
                 action: "do what was asked inside the container",
                 source: errno.into(),

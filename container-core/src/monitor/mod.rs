@@ -25,4 +25,4 @@ pub(crate) mod spawn;
 mod spent;
 mod supervise;
 
-pub(crate) use entry::UNPACK;
+pub(crate) use entry::{FILES, UNPACK};

@@ -153,6 +153,7 @@ impl Supervisor {
             }
             Request::Kill { signal } => self.send_signal(signal),
             Request::Pause(pause) => self.pause(pause),
+            Request::Hold => return self.hold(client),
             Request::Change(change) => self.change(&change),
         };
         let news = done.map_or_else(News::Failed, |()| News::Done);
@@ -210,6 +211,30 @@ impl Supervisor {
         self.files
             .tell(if pause { "pause" } else { "unpause" }, &[]);
         Ok(())
+    }
+
+    /// Freezes the container until the client is gone. One that is frozen already stays so.
+    fn hold(&mut self, client: Channel) {
+        let others = self.state.status == Status::Paused && self.holders.is_empty();
+        let held = match self.state.status == Status::Paused {
+            true => Ok(()),
+            false => self.pause(true),
+        };
+        let failed = held.is_err();
+        _ = client.send(&held.map_or_else(News::Failed, |()| News::Done), &[]);
+        if !others && !failed {
+            self.holders.push(client);
+        }
+    }
+
+    /// Lets the container go on when the last of those who hold it is gone.
+    pub(super) fn let_go(&mut self) {
+        let held = !self.holders.is_empty();
+        self.holders.retain(|holder| !holder.is_closed());
+        if held && self.holders.is_empty() && self.state.status == Status::Paused {
+            // A container that cannot be thawed can still be killed.
+            _ = self.pause(false);
+        }
     }
 
     fn change(&mut self, change: &Change) -> Result<(), Failure> {

@@ -91,6 +91,8 @@ pub(super) struct Supervisor {
     pub(super) group: Option<Box<dyn Cgroup>>,
     pub(super) sessions: Vec<Session>,
     pub(super) waiters: Vec<Waiter>,
+    /// The container stands still as long as these are connected.
+    pub(super) holders: Vec<Channel>,
     pub(super) envoys: Vec<Envoy>,
     spent: Spent,
     pub(super) probes: Option<Probes>,
@@ -156,6 +158,7 @@ impl Supervisor {
             group,
             sessions: Vec::new(),
             waiters: Vec::new(),
+            holders: Vec::new(),
             envoys: Vec::new(),
             spent: Spent::default(),
             ending: Ending::default(),
@@ -277,6 +280,7 @@ impl Supervisor {
         let owner = self.owner.is_some();
         let others = self.sessions.iter().flat_map(Session::descriptors);
         let others = others.chain(self.waiters.iter().map(AsFd::as_fd));
+        let others = others.chain(self.holders.iter().map(AsFd::as_fd));
         let others = others.chain(self.envoys.iter().map(AsFd::as_fd));
         let others = others.chain(self.probes.iter().flat_map(Probes::descriptors));
         fds.extend(others.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
@@ -322,6 +326,7 @@ impl Supervisor {
         self.turn_sessions(false);
         self.turn_envoys(false);
         self.waiters.retain(|waiter| !waiter.is_gone());
+        self.let_go();
         self.probe();
         // Asked to end while it waited for its next run: this was the end.
         !(self.ending.over && matches!(self.phase, Phase::Waiting { .. }))

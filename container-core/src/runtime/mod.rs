@@ -19,6 +19,7 @@ mod launch;
 mod mount;
 mod process;
 mod resolve;
+mod scene;
 mod steps;
 pub(crate) mod sys;
 pub(crate) mod terminal;
@@ -26,13 +27,16 @@ mod user;
 pub(crate) mod userns;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use enter::enter;
 pub(crate) use errand::{Errand, errand};
 pub(crate) use launch::{Launched, Stdio, launch, populate};
+
+pub(crate) use resolve::{Links, open as open_inside};
+pub(crate) use scene::{Scene, make as scene, same_mount};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -101,6 +105,12 @@ impl From<Fault> for Error {
             Fault::NoSuchUser { kind, name, file } => Self::NoSuchUser { kind, name, file },
         }
     }
+}
+
+/// The ids of Docker's `user[:group]`, looked up in a container's own files.
+pub(crate) fn look_up_user(root: BorrowedFd<'_>, user: &str) -> Result<(u32, u32), Fault> {
+    let identity = user::lookup(root, user, &[])?;
+    Ok((identity.uid, identity.gid))
 }
 
 /// Sends a signal to the process behind a pidfd.

@@ -196,7 +196,7 @@ pub(super) fn attach(tree: &OwnedFd, target: BorrowedFd<'_>, mount: &Mount) -> i
 /// `MS_REC` of mount(2).
 const MS_REC: u64 = 0x4000;
 
-fn place(tree: &OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn place(tree: &OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(rustix::mount::move_mount(tree, "", target, "", flags)?)
 }
@@ -255,18 +255,28 @@ fn in_another_namespace(path: &str) -> Option<(&str, &str)> {
 
 /// A mount of another mount namespace can only be cloned there (open_tree(2)).
 fn clone_elsewhere(pid: &str, path: &str, recursive: bool) -> io::Result<OwnedFd> {
-    let namespace = nix::sched::CloneFlags::CLONE_NEWNS;
-    let own = std::fs::File::open("/proc/self/ns/mnt")?;
     let theirs = std::fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
-    nix::sched::setns(theirs, namespace)?;
-    // That container is as hostile as any: nothing may lead out of its root.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let tree = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty())
-        .map_err(io::Error::from)
-        .and_then(|root| resolve::open(root.as_fd(), path, flags, Links::Follow))
-        .and_then(|found| clone_tree(found, "", recursive));
-    nix::sched::setns(own, namespace)?;
-    tree
+    within(theirs, || {
+        // That container is as hostile as any: nothing may lead out of its root.
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let root = rustix::fs::open("/", flags | OFlags::DIRECTORY, Mode::empty())?;
+        let found = resolve::open(root.as_fd(), path, flags, Links::Follow)?;
+        clone_tree(found, "", recursive)
+    })
+}
+
+/// Does something in another mount namespace (given by itself, or a process in it), where `/` is
+/// that one's root, and comes back.
+pub(super) fn within<T>(
+    namespace: impl AsFd,
+    act: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let flags = nix::sched::CloneFlags::CLONE_NEWNS;
+    let own = std::fs::File::open("/proc/self/ns/mnt")?;
+    nix::sched::setns(namespace, flags)?;
+    let done = act();
+    nix::sched::setns(own, flags)?;
+    done
 }
 
 /// A detached instance of a file system, its mount with these `MOUNT_ATTR_…`.
