@@ -221,6 +221,12 @@ pub(crate) enum Error {
     SaveToTerminal,
     #[error("requested load from stdin, but stdin is empty")]
     LoadFromTerminal,
+    #[error("copying between containers is not supported")]
+    CopyAcross,
+    #[error("must specify at least one container source")]
+    CopyNowhere,
+    #[error("destination {0:?} must be a directory")]
+    CopyToFile(String),
     #[error("{0}: importing from a URL is not here yet, download the file first")]
     ImportUrl(String),
     #[error(transparent)]

@@ -2,6 +2,7 @@
 //! description of all of them costs more than a container's start may.
 
 pub(crate) mod container;
+pub(crate) mod files;
 pub(crate) mod help;
 pub(crate) mod image;
 pub(crate) mod inspect;

@@ -6,6 +6,7 @@ use super::container::{
     ContainerPruneArgs, ContainersArgs, ExecArgs, KillArgs, PortArgs, PsArgs, RenameArgs, RmArgs,
     StartArgs, StatsArgs, StopArgs, TopArgs, UpdateArgs,
 };
+use super::files::{CommitArgs, CpArgs, DiffArgs, ExportArgs};
 use super::image::{
     HistoryArgs, ImagesArgs, ImportArgs, LoadArgs, NoArgs, PruneArgs, PullArgs, RmiArgs, SaveArgs,
     TagArgs,
@@ -193,6 +194,39 @@ pub(crate) const VERBS: &[Verb] = &[
         "Get real time events",
         "[OPTIONS]",
         NONE
+    ),
+    verb!(
+        CommitArgs,
+        cmd::commit::run,
+        ["commit", "container commit"],
+        "Create a new image from a container's changes",
+        "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
+        "requires at least 1 and at most 2 arguments"
+    ),
+    verb!(
+        CpArgs,
+        cmd::cp::run,
+        ["cp", "container cp"],
+        "Copy files/folders between a container and the local filesystem",
+        "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\
+         \tmini-docker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+        "requires 2 arguments"
+    ),
+    verb!(
+        DiffArgs,
+        cmd::diff::run,
+        ["diff", "container diff"],
+        "Inspect changes to files or directories on a container's filesystem",
+        "CONTAINER",
+        ONE
+    ),
+    verb!(
+        ExportArgs,
+        cmd::export::run,
+        ["export", "container export"],
+        "Export a container's filesystem as a tar archive",
+        "[OPTIONS] CONTAINER",
+        ONE
     ),
     verb!(
         PullArgs,

@@ -39,7 +39,6 @@ const SWARM: &str = "clusters are not a goal";
 
 /// Docker's verbs that are not here, each with the reason.
 const LATER_VERBS: &[(&[&str], &str)] = &[
-    (&["commit", "cp", "diff", "export"], CONTAINERS),
     (&["build", "builder", "buildx"], BUILD),
     (
         &["login", "logout", "manifest", "push", "search", "trust"],

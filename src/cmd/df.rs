@@ -68,21 +68,13 @@ fn volumes(engine: &Engine) -> Result<Vec<VolumeUse>, container_core::Error> {
 
 impl Look {
     fn at(engine: &Engine) -> Result<Self, Error> {
-        let mut sized = Vec::new();
+        let listed = engine.containers()?;
         let mut users: HashMap<Digest, usize> = HashMap::new();
-        for container in engine.containers()? {
-            let handle = match engine.get(&container.record.id) {
-                Ok(handle) => handle,
-                // It has just been removed.
-                Err(container_core::Error::NoSuchContainer { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(image) = &container.record.image {
-                *users.entry(image.clone()).or_default() += 1;
-            }
-            let size = handle.size()?;
-            sized.push((container, size));
+        for image in listed.iter().filter_map(|c| c.record.image.as_ref()) {
+            *users.entry(image.clone()).or_default() += 1;
         }
+        let sizes = super::runtime()?.block_on(engine.sizes(&listed))?;
+        let sized = listed.into_iter().zip(sizes.iter().map(|s| s.changes));
         let store = engine.store();
         let summaries = store.images()?;
         let mut all = Vec::with_capacity(summaries.len());
@@ -104,7 +96,7 @@ impl Look {
             summaries: summaries
                 .map(|((summary, shares), image)| (summary, shares, image.containers))
                 .collect(),
-            containers: sized,
+            containers: sized.collect(),
             volumes: volumes(engine)?,
         })
     }

@@ -2,9 +2,9 @@
 
 use std::io::Read as _;
 
+use container_core::Engine;
 use container_core::image::store::{Image, StoreError};
 use container_core::volume::VolumeError;
-use container_core::{Container, Engine};
 
 use crate::cli::inspect::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use crate::cli::volume::VolumeInspectArgs;
@@ -233,25 +233,14 @@ fn find_container(engine: &Engine, name: &str, size: bool) -> Result<Value, Erro
             .to_string_lossy()
             .into_owned(),
         sizes: match size {
-            true => Some(sizes(engine, &handle, image.as_ref())?),
+            true => {
+                let sizes = super::runtime()?.block_on(handle.sizes())?;
+                Some((sizes.changes, sizes.root))
+            }
             false => None,
         },
     };
     container::container(&inspect, facts).map_err(Error::ObjectTemplate)
-}
-
-/// The sizes of a container's changes and of all its files.
-pub(super) fn sizes(
-    engine: &Engine,
-    container: &Container,
-    image: Option<&Image>,
-) -> Result<(u64, u64), Error> {
-    let changes = container.size()?;
-    let below = match image {
-        Some(image) => engine.store().size(image)?,
-        None => 0,
-    };
-    Ok((changes, changes + below))
 }
 
 fn find_volume(engine: &Engine, name: &str, _: bool) -> Result<Value, Error> {

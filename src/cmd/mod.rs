@@ -1,13 +1,17 @@
 //! One file a verb: its flags become calls of the library, what comes back becomes text.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod completion;
 mod confirm;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod df;
+pub(crate) mod diff;
 mod each;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod import;
@@ -16,6 +20,7 @@ pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod man;
+mod output;
 pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod prune;

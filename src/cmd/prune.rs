@@ -135,7 +135,7 @@ async fn remove_containers(engine: &Engine, filters: &PruneFilters) -> Result<Re
         }
         let gone = async {
             let handle = engine.get(&record.id)?;
-            let size = handle.size()?;
+            let size = handle.sizes().await?.changes;
             handle.remove_with(false, false).await?;
             Ok(size)
         };

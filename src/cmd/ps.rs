@@ -66,11 +66,13 @@ pub(crate) fn run(settings: &Settings, args: PsArgs) -> Result<u8, Error> {
     };
     let mut images = Images::new(engine.store());
     let mut shown = Vec::with_capacity(listed.len());
+    let mut sizes = match sized {
+        true => super::runtime()?.block_on(engine.sizes(&listed))?,
+        false => Vec::new(),
+    }
+    .into_iter();
     for container in &listed {
-        let sizes = match sized {
-            true => images.sizes(&engine, container)?,
-            false => None,
-        };
+        let sizes = sizes.next().map(|sizes| (sizes.changes, sizes.root));
         let image = images.name(container, args.no_trunc);
         shown.push(row(container, image, sizes, &options));
     }
@@ -138,7 +140,6 @@ fn is_below(ancestor: &Image, image: &Image) -> bool {
 struct Images<'a> {
     store: &'a Store,
     named: HashMap<String, Option<Digest>>,
-    sizes: HashMap<Digest, Option<Image>>,
 }
 
 impl<'a> Images<'a> {
@@ -146,7 +147,6 @@ impl<'a> Images<'a> {
         Self {
             store,
             named: HashMap::new(),
-            sizes: HashMap::new(),
         }
     }
 
@@ -169,23 +169,5 @@ impl<'a> Images<'a> {
             (false, true) => id.to_string(),
             (false, false) => short_id(id.hex()),
         }
-    }
-
-    fn sizes(&mut self, engine: &Engine, container: &Inspect) -> Result<Option<(u64, u64)>, Error> {
-        let handle = match engine.get(&container.record.id) {
-            Ok(handle) => handle,
-            // It has just been removed.
-            Err(container_core::Error::NoSuchContainer { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let store = self.store;
-        let image = container.record.image.as_ref().and_then(|id| {
-            let found = self
-                .sizes
-                .entry(id.clone())
-                .or_insert_with(|| store.find(id.as_ref()).ok());
-            found.as_ref()
-        });
-        super::inspect::sizes(engine, &handle, image).map(Some)
     }
 }

@@ -14,6 +14,7 @@ mod bad_input;
 mod containers;
 mod crashes;
 mod escapes;
+mod files;
 mod first_run;
 mod fixtures;
 mod images;

@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::events::Journal;
 use crate::monitor::client::{self, Hold};
-use crate::request::Request;
+use crate::request::{Mount, MountSource, Request};
 use crate::state::{Inspect, Record, Status};
 
 /// What an image of a container's changes shall be.
@@ -105,6 +105,10 @@ fn commit(engine: &Engine, inspect: &Inspect, options: &CommitOptions) -> Result
 
 /// What a container of an image was asked to do, as Docker's `Config` of a container.
 fn of_container(request: &Request, image: &RunConfig) -> RunConfig {
+    let own_volume = |mount: &Mount| match &mount.source {
+        MountSource::Volume(volume) if volume.name.is_none() => Some(mount.target.clone()),
+        _ => None,
+    };
     let mut config = RunConfig {
         user: request.user.clone().unwrap_or_default(),
         env: request.env.clone(),
@@ -114,6 +118,7 @@ fn of_container(request: &Request, image: &RunConfig) -> RunConfig {
         labels: request.labels.clone(),
         stop_signal: request.stop_signal.clone().unwrap_or_default(),
         healthcheck: request.healthcheck.clone(),
+        volumes: request.mounts.iter().filter_map(own_volume).collect(),
         ..RunConfig::default()
     };
     config.inherit(image);
@@ -184,6 +189,7 @@ mod tests {
             user: Some("33".into()),
             workdir: Some("/w".into()),
             labels: [("l".to_owned(), "1".to_owned())].into(),
+            mounts: vec![Mount::anonymous_volume("/v"), Mount::volume("n", "/w")],
             ..Request::default()
         };
         let own = of_container(&request, &image());
@@ -191,6 +197,7 @@ mod tests {
         assert_eq!(own.cmd.as_deref().unwrap(), ["sleep", "9"]);
         assert_eq!((&*own.user, &*own.working_dir), ("33", "/w"));
         assert_eq!(own.labels.len(), 2);
+        assert!(own.volumes.iter().eq(["/v"]));
         // For builds only, and of the image only.
         assert!(own.on_build.is_empty() && own.shell.is_none());
     }

@@ -44,6 +44,7 @@ pub(super) fn scene(plan: &Plan, root_read_only: bool, running: bool, wanted: Wa
         root_read_only,
         read_only: wanted != Wanted::All { write: true },
         mounts: Vec::new(),
+        user: plan.process.user.clone(),
     };
     for step in &plan.steps {
         match step {

@@ -153,7 +153,7 @@ impl Supervisor {
             }
             Request::Kill { signal } => self.send_signal(signal),
             Request::Pause(pause) => self.pause(pause),
-            Request::Hold => return self.hold(client),
+            Request::Hold => return self.freeze_for(client),
             Request::Change(change) => self.change(&change),
         };
         let news = done.map_or_else(News::Failed, |()| News::Done);
@@ -214,7 +214,7 @@ impl Supervisor {
     }
 
     /// Freezes the container until the client is gone. One that is frozen already stays so.
-    fn hold(&mut self, client: Channel) {
+    fn freeze_for(&mut self, client: Channel) {
         let others = self.state.status == Status::Paused && self.holders.is_empty();
         let held = match self.state.status == Status::Paused {
             true => Ok(()),

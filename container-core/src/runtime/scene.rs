@@ -12,8 +12,8 @@ use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 
 use super::resolve::{self, Links};
-use super::{Fault, mount, sys};
-use crate::plan::{Mount, Root, Source};
+use super::{Fault, copy_up, mount, sys};
+use crate::plan::{Mount, Root, Source, User};
 
 /// What is to be seen.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) read_only: bool,
     /// What is mounted below, parents first.
     pub(crate) mounts: Vec<Mount>,
+    /// Who runs the container's program: some mounts' files seem to be this user's.
+    pub(crate) user: User,
 }
 
 // include/uapi/linux/mount.h
@@ -117,9 +119,16 @@ fn below(scene: &Scene, root: BorrowedFd<'_>, taken: Option<Taken>) -> Result<()
             // Memory ends with the container's run.
             Source::New { .. } => false,
         };
-        if wanted {
-            mount::mount(root, mount)?;
+        if !wanted {
+            continue;
         }
+        let tree = mount::tree(root, mount, &scene.user)?;
+        // What a first start would find in a new volume is there for who looks before.
+        if let (false, Some(volume), Some(tree)) = (running, &mount.copy_up, &tree) {
+            copy_up::copy_up(root, &mount.target, volume, tree.as_fd())
+                .map_err(|e| Fault::setup(mount, &e))?;
+        }
+        mount::mount(root, mount, tree)?;
     }
     Ok(())
 }
