@@ -1,7 +1,10 @@
 //! The library in a program that knows nothing of it: this test's own executable.
 
-use crate::support::Stage;
+use crate::support::{Registry, Stage, redis, run};
 use container_core::Engine;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
@@ -57,4 +60,23 @@ fn output_of_many_short_commands_is_whole() {
             );
         }
     });
+}
+
+/// `examples/harness.rs` with a real server, as root and as an ordinary user.
+#[test]
+fn a_test_harness() {
+    let built = std::env::current_exe().unwrap();
+    // The examples lie beside the tests: target/debug/{deps,examples}.
+    let built = built.parent().unwrap().join("../examples/harness");
+    let registry = Registry::start();
+    let reference = registry.push(&redis(), "redis:7");
+    for stage in Stage::each() {
+        let program = stage.file("harness", b"");
+        fs::copy(&built, &program)
+            .unwrap_or_else(|e| panic!("{}: {e}; cargo test builds it", built.display()));
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let harness = run(stage.command(&program).arg(&reference).arg(stage.dir())).ok();
+        assert_eq!(harness.stdout.matches(": ok\n").count(), 4, "{harness}");
+        stage.assert_clean(Duration::from_secs(2));
+    }
 }

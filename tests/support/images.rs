@@ -401,34 +401,45 @@ pub(crate) fn busybox() -> Layout {
 
 /// A Debian root file system of the release this machine's apt knows. A quarter of a minute the first time.
 pub(crate) fn debian() -> Layout {
-    kept("debian-1", |dir| {
-        let tar = tempfile::Builder::new()
-            .prefix("debian-")
-            .suffix(".tar")
-            .tempfile_in(cache())
-            .expect("a file for a tar");
-        let (suite, sources) = apt_sources();
-        run(Command::new("mmdebstrap")
-            .args([
-                "--quiet",
-                "--variant=minbase",
-                "--mode=auto",
-                "--format=tar",
-            ])
-            // A mirror frozen in time is still a mirror.
-            .args([
-                "--aptopt=Acquire::Check-Valid-Until \"false\"",
-                "--aptopt=Acquire::Check-Date \"false\"",
-            ])
-            .args(["--dpkgopt=force-unsafe-io", &suite])
-            .arg(tar.path())
-            .args(sources))
-        .ok();
-        Recipe::new()
-            .tar_file(tar.path())
-            .config("Cmd", json!(["bash"]))
-            .write(dir);
+    kept("debian-1", |dir| bootstrap(&[], dir, "bash"))
+}
+
+/// The same with Debian's Redis.
+pub(crate) fn redis() -> Layout {
+    kept("redis-1", |dir| {
+        bootstrap(&["--include=redis-server"], dir, "redis-server");
     })
+}
+
+/// Debian's packages, unpacked and set up, as an image.
+fn bootstrap(more: &[&str], dir: &Path, program: &str) {
+    let tar = tempfile::Builder::new()
+        .prefix("debian-")
+        .suffix(".tar")
+        .tempfile_in(cache())
+        .expect("a file for a tar");
+    let (suite, sources) = apt_sources();
+    run(Command::new("mmdebstrap")
+        .args([
+            "--quiet",
+            "--variant=minbase",
+            "--mode=auto",
+            "--format=tar",
+        ])
+        .args(more)
+        // A mirror frozen in time is still a mirror.
+        .args([
+            "--aptopt=Acquire::Check-Valid-Until \"false\"",
+            "--aptopt=Acquire::Check-Date \"false\"",
+        ])
+        .args(["--dpkgopt=force-unsafe-io", &suite])
+        .arg(tar.path())
+        .args(sources))
+    .ok();
+    Recipe::new()
+        .tar_file(tar.path())
+        .config("Cmd", json!([program]))
+        .write(dir);
 }
 
 /// The release and where this machine gets it from; mmdebstrap's own default where there is no apt.

@@ -21,7 +21,7 @@ mod stage;
 mod vm;
 
 pub(crate) use docker::Docker;
-pub(crate) use images::{Layer, Layout, Recipe, busybox, debian};
+pub(crate) use images::{Layer, Layout, Recipe, busybox, debian, redis};
 pub(crate) use leaks::Leaks;
 pub(crate) use ran::{Ran, run, run_with_input};
 pub(crate) use registry::Registry;
