@@ -18,6 +18,7 @@ mod listeners;
 mod log;
 mod machine;
 mod monitor;
+mod mountpoints;
 mod mounts;
 mod name;
 mod outbox;

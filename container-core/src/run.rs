@@ -18,6 +18,7 @@ use crate::log;
 use crate::machine;
 use crate::monitor::client;
 use crate::monitor::job::{Act, Entry, EntryKind, Job};
+use crate::mountpoints;
 use crate::mounts::{self, Mounted};
 use crate::name;
 use crate::plan::{self, Plan, User};
@@ -415,6 +416,9 @@ impl Ends {
     }
 }
 
+/// The kernel's limit of lower directories (fs/overlayfs/params.h).
+const MAX_LAYERS: usize = 500;
+
 pub(crate) type Snapshot = (Rootfs, Vec<Entry>, Option<Lease>);
 
 fn rootfs(engine: &Engine, base: &Base, dir: &Path) -> Result<Snapshot> {
@@ -433,7 +437,10 @@ fn rootfs(engine: &Engine, base: &Base, dir: &Path) -> Result<Snapshot> {
     };
     // The lease first: what it covers cannot go away any more.
     let lease = engine.store().lease(image)?;
-    let lower = engine.store().rootfs(image)?;
+    let mut lower = engine.store().rootfs(image)?;
+    if lower.len() < MAX_LAYERS {
+        lower.push(mountpoints::directory(engine.root())?);
+    }
     entries.extend([directory("rw/upper", 0o755), directory("rw/work", 0o700)]);
     let rootfs = Rootfs::Layers {
         target: dir.join("rw"),
