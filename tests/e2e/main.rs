@@ -25,4 +25,5 @@ mod logs;
 mod real_images;
 mod templates;
 mod terminal;
+mod volume_crashes;
 mod volumes;

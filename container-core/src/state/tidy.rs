@@ -67,7 +67,7 @@ fn tidy_one(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
     let Ok(record) = read::<Record>(&dir.join(RECORD)) else {
         // Killed before it was anything, or half removed. Its lock is ours.
         names::release_all(engine.root(), id);
-        return remove_directory(engine, id);
+        return remove(engine, id, true, claim);
     };
     // The state of a `--rm` container went with its run directory.
     if record.request.auto_remove {
@@ -141,9 +141,13 @@ pub(crate) async fn claim_soon(engine: &Engine, id: &str) -> Result<Claim> {
 /// Removes all traces of a container, with the volumes of its own or without.
 pub(crate) fn remove(engine: &Engine, id: &str, volumes: bool, _claim: &Claim) -> Result<()> {
     let dir = engine.container_dir(id);
-    let record = read::<Record>(&dir.join(RECORD));
+    let (released, record) = match read::<Record>(&dir.join(RECORD)) {
+        Ok(record) => (false, Ok(record)),
+        // Somebody was killed while removing it and its volumes.
+        Err(_) => (true, read::<Record>(&dir.join(volume::RELEASED))),
+    };
     if let Ok(record) = &record
-        && volumes
+        && (volumes || released)
         && record.mounts.iter().any(|point| point.anonymous)
     {
         remove_volumes(engine, &dir)?;
@@ -170,10 +174,6 @@ fn remove_directory(engine: &Engine, id: &str) -> Result<()> {
     match fs::symlink_metadata(&dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
-    }
-    if dir.join(volume::RELEASED).exists() {
-        // Killed while it removed these.
-        remove_volumes(engine, &dir)?;
     }
     engine
         .launcher()

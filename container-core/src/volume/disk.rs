@@ -4,7 +4,6 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::{CWD, RenameFlags};
 
@@ -70,31 +69,38 @@ pub(super) fn list(volumes: &Path) -> Result<Vec<Volume>> {
 /// Makes a volume, unless there is one of that name. Says whether it has.
 pub(crate) fn make(root: &Path, volume: &Volume, durable: bool) -> Result<bool> {
     let volumes = &root.join(VOLUMES);
-    let token = crate::name::new_id().unwrap_or_else(|_| volume.name.clone());
-    let aside = volumes.join(format!("{NEW}{token}"));
-    let made = make_aside(volumes, &aside, volume, durable)
-        .and_then(|()| {
-            let to = volumes.join(&volume.name);
-            match rustix::fs::renameat_with(CWD, &aside, CWD, &to, RenameFlags::NOREPLACE) {
-                Err(rustix::io::Errno::EXIST) => Ok(false),
-                renamed => renamed.map(|()| true).map_err(io::Error::from),
-            }
-        })
-        .and_then(|made| match durable {
-            true => File::open(volumes)?.sync_all().map(|()| made),
-            false => Ok(made),
-        });
-    if !matches!(made, Ok(true)) {
-        // What cannot be removed now, tidying up removes.
-        _ = fs::remove_dir_all(&aside);
+    let to = volumes.join(&volume.name);
+    let failed = |e| VolumeError::io("make the volume", &to)(e);
+    let make = |aside: &Path| -> io::Result<bool> {
+        let _lock = make_aside(volumes, aside, volume, durable)?;
+        match rustix::fs::renameat_with(CWD, aside, CWD, &to, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::EXIST) => return Ok(false),
+            renamed => renamed?,
+        }
+        if durable {
+            File::open(volumes)?.sync_all()?;
+        }
+        Ok(true)
+    };
+    for _ in 0..16 {
+        let token = crate::name::new_id().unwrap_or_else(|_| volume.name.clone());
+        let aside = volumes.join(format!("{NEW}{token}"));
+        let made = make(&aside);
+        if !matches!(made, Ok(true)) {
+            // What cannot be removed now, tidying up removes.
+            _ = fs::remove_dir_all(&aside);
+        }
+        match made {
+            // Between being made and being locked it looked like something that was left.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            made => return made.map_err(failed),
+        }
     }
-    made.map_err(VolumeError::io(
-        "make the volume",
-        volumes.join(&volume.name),
-    ))
+    Err(failed(io::ErrorKind::NotFound.into()))
 }
 
-fn make_aside(volumes: &Path, aside: &Path, volume: &Volume, durable: bool) -> io::Result<()> {
+/// Makes the directory, and returns its lock: without, it would be taken for left over.
+fn make_aside(volumes: &Path, aside: &Path, volume: &Volume, durable: bool) -> io::Result<File> {
     let directory = |path: &Path, mode| DirBuilder::new().mode(mode).create(path);
     match directory(aside, 0o711) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -107,6 +113,8 @@ fn make_aside(volumes: &Path, aside: &Path, volume: &Volume, durable: bool) -> i
         }
         made => made?,
     }
+    let lock = File::open(aside)?;
+    lock.lock()?;
     let data = aside.join(DATA);
     directory(&data, 0o755)?;
     // The creation mask has no say.
@@ -115,9 +123,9 @@ fn make_aside(volumes: &Path, aside: &Path, volume: &Volume, durable: bool) -> i
     file.write_all(&serde_json::to_vec(volume)?)?;
     if durable {
         file.sync_all()?;
-        File::open(aside)?.sync_all()?;
+        lock.sync_all()?;
     }
-    Ok(())
+    Ok(lock)
 }
 
 /// Opens the record, locks it, and sees whether it still is that of the volume.
@@ -181,36 +189,48 @@ pub(super) fn hold_alone(volumes: &Path, name: &str) -> Result<Option<Alone>> {
 }
 
 impl Alone {
-    /// Moves the volume out of the way: from here on it is gone. Returns where it lies.
-    pub(super) fn rename(self) -> Result<PathBuf> {
+    /// Moves the volume out of the way: from here on it is gone.
+    pub(super) fn rename(self) -> Result<Old> {
         let path = self.volumes.join(&self.name);
         // A name may be as long as a file's; the number tells it from others.
         let token = crate::name::new_id().unwrap_or_default();
         let old = self.volumes.join(format!("{OLD}{token}"));
-        fs::rename(&path, &old).map_err(VolumeError::io("remove", path))?;
-        Ok(old)
+        let rename = || {
+            let lock = File::open(&path)?;
+            lock.lock()?;
+            fs::rename(&path, &old)?;
+            Ok(lock)
+        };
+        let lock = rename().map_err(VolumeError::io("remove", &path))?;
+        Ok(Old {
+            path: old,
+            _lock: lock,
+        })
     }
 }
 
-/// Removes what killed processes have left half made or half removed.
+/// What is left of a volume to be removed, locked as long as somebody is at it.
+#[derive(Debug)]
+pub(super) struct Old {
+    pub(super) path: PathBuf,
+    _lock: File,
+}
+
+/// Removes what killed processes have left half made or half removed: what nobody has locked.
 pub(crate) fn tidy(engine: &Engine) {
     let volumes = engine.root().join(VOLUMES);
     for entry in fs::read_dir(&volumes).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let left = name
-            .to_str()
-            .is_some_and(|n| n.starts_with(OLD) || n.starts_with(NEW));
-        if left && settled(&entry.path()) {
-            // Best effort: it is tried again.
-            _ = engine.launcher().unpacker().remove(&entry.path());
+        let name = name.to_string_lossy();
+        if !name.starts_with(OLD) && !name.starts_with(NEW) {
+            continue;
+        }
+        let path = entry.path();
+        // Best effort: it is tried again.
+        if let Ok(dir) = File::open(&path)
+            && dir.try_lock().is_ok()
+        {
+            _ = engine.launcher().unpacker().remove(&path);
         }
     }
-}
-
-/// True when nobody is at it any more: making one takes an instant, and the start of a removal
-/// counts as a change of the directory, too.
-fn settled(dir: &Path) -> bool {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    fs::metadata(dir).is_ok_and(|m| u64::try_from(m.ctime()).unwrap_or(0) + 60 < now)
 }

@@ -7,8 +7,8 @@
 //!                         names it is being made, exclusively while it is removed
 //!         _data/          what containers see
 //!         copying         while the image's content is copied into it: see runtime::copy_up
-//!     .new-…              being made
-//!     .old-…              being removed
+//!     .new-…              being made; locked
+//!     .old-…              being removed; locked
 //! ```
 //!
 //! A volume is made aside and renamed into place, and renamed out of the way before it is removed,
@@ -289,8 +289,8 @@ impl Volumes {
         self.engine
             .launcher()
             .unpacker()
-            .remove(&old)
-            .map_err(|e| VolumeError::io("remove", old)(std::io::Error::other(e.to_string())))
+            .remove(&old.path)
+            .map_err(|e| VolumeError::io("remove", &old.path)(std::io::Error::other(e.to_string())))
     }
 
     /// Removes the volumes that no container has and that `wanted` picks.

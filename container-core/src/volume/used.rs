@@ -97,7 +97,7 @@ pub(crate) fn remove_anonymous(
         if !used.contains_key(name) {
             let old = alone.rename().map_err(io::Error::other)?;
             journal.other(EventKind::Volume, name, "destroy");
-            remove(&old)?;
+            remove(&old.path)?;
         }
     }
     Ok(())
