@@ -32,7 +32,6 @@ pub(crate) fn starts_a_container(verb: &Verb) -> bool {
     ["run", "create", "start"].contains(&verb.name())
 }
 
-const CONTAINERS: &str = "verbs for containers that outlive their command come next";
 const BUILD: &str = "building images comes later";
 const REGISTRY: &str = "pull works; writing to registries comes later";
 const SWARM: &str = "clusters are not a goal";
