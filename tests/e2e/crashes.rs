@@ -126,6 +126,7 @@ impl World {
         }
         let tree = tree(cli);
         let _ = child.kill();
+        let _ = child.wait();
         panic!("{operation:?} hangs:\n{tree}");
     }
 

@@ -290,6 +290,9 @@ fn the_keys_detach_and_the_container_goes_on() {
             assert!(logged.stdout.contains(text), "{text:?} in {logged}");
         }
         let mut child = terminal.start(&stage, &["attach", "one"]);
+        // Until the terminal is raw it would take control characters for itself.
+        terminal.types("z\n");
+        terminal.shows("z\r\nz\r\n");
         terminal.types("\x04");
         terminal.types(DETACH);
         assert_eq!(child.wait().unwrap().code(), Some(1));

@@ -117,7 +117,7 @@ impl World {
         std::thread::sleep(self.random.micros(within));
         let pid = child.id().cast_signed();
         let mut victims = Vec::new();
-        if round % 3 != 0 {
+        if !round.is_multiple_of(3) {
             victims.extend(children(pid));
         }
         if round % 3 != 1 {

@@ -283,13 +283,13 @@ impl ContainerBuilder {
     }
 
     /// Whether the container goes when its process has ended, as it does unless told otherwise.
-    /// One that stays is removed by [`Container::remove`], or with its handle.
+    /// One that stays is removed by [`Container::remove`](super::Container::remove), or with its handle.
     pub fn auto_remove(mut self, yes: bool) -> Self {
         self.request.auto_remove = yes;
         self
     }
 
-    /// Keeps standard input open for those who [attach](Container::attach); with `once` it ends
+    /// Keeps standard input open for those who [attach](super::Container::attach); with `once` it ends
     /// when the input of the first of them does.
     pub fn open_stdin(mut self, once: bool) -> Self {
         (self.request.open_stdin, self.request.stdin_once) = (true, once);
@@ -304,8 +304,8 @@ impl ContainerBuilder {
     }
 
     /// Gives the process a terminal. What is shown there is logged, and
-    /// [attached](Container::attach) to; unless standard output is something else than
-    /// [`Stdio::Log`]: then its other end is [`Streams::terminal`](crate::Streams::terminal), and nothing else of
+    /// [attached](super::Container::attach) to; unless standard output is something else than
+    /// [`Stdio::Log`](crate::Stdio::Log): then its other end is [`Streams::terminal`](crate::Streams::terminal), and nothing else of
     /// the streams matters.
     pub fn tty(mut self, yes: bool) -> Self {
         self.request.tty = yes;

@@ -54,7 +54,13 @@ pub(super) struct Remote {
 impl Remote {
     /// Connects, once and for all to one address.
     pub(super) fn connect(address: &Address) -> Result<Self, LogError> {
-        let error = |to: String, advice| move |source| LogError::Connect { to, source, advice };
+        let error = |to: String| {
+            move |source| LogError::Connect {
+                to,
+                source,
+                advice: "; syslog-address names it",
+            }
+        };
         let named = |protocol: &str, host: &str| format!("{protocol}://{host}");
         match address {
             Address::Local => {
@@ -69,14 +75,14 @@ impl Remote {
                 })
             }
             Address::Unix(path) => {
-                Self::unix(path).map_err(error(named("unix", &path.to_string_lossy()), ""))
+                Self::unix(path).map_err(error(named("unix", &path.to_string_lossy())))
             }
             Address::Unixgram(path) => Self::open(Way::Unix(path.clone(), SocketType::DGRAM))
-                .map_err(error(named("unixgram", &path.to_string_lossy()), "")),
+                .map_err(error(named("unixgram", &path.to_string_lossy()))),
             Address::Udp(host) => first(host, |address| Self::open(Way::Udp(address)))
-                .map_err(error(named("udp", host), "")),
+                .map_err(error(named("udp", host))),
             Address::Tcp(host) => first(host, |address| Self::open(Way::Tcp(address)))
-                .map_err(error(named("tcp", host), "")),
+                .map_err(error(named("tcp", host))),
         }
     }
 
