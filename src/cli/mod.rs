@@ -1,5 +1,10 @@
 //! From arguments to a verb's function. Only the verb that is called is described to clap: a
 //! description of all of them costs more than a container's start may.
+#![allow(
+    rustdoc::invalid_html_tags,
+    rustdoc::invalid_rust_codeblocks,
+    reason = "what documents an option here is its help text"
+)]
 
 pub(crate) mod container;
 pub(crate) mod files;
