@@ -2,7 +2,9 @@
 //! serde can write. What Go's templates accept is accepted, and what is wrong with one is said in
 //! Go's words; only `define`, `template` and `block` are refused, and complex numbers.
 //!
-//!     text ─lex→ tokens ─parse→ nodes ─execute over a Value→ text
+//! ```text
+//! text ─lex→ tokens ─parse→ nodes ─execute over a Value→ text
+//! ```
 //!
 //! A template comes from the caller, who may print what he likes to himself; still, how deeply it
 //! is nested, how many steps it takes and how much it prints are bounded.
