@@ -102,10 +102,10 @@ impl Files {
 
     fn create(&mut self, entries: &[Entry]) -> Result<(), Failure> {
         directory(&self.dir, 0o711).map_err(failure("make the directory", &self.dir))?;
+        self.take_name()?;
         let path = self.dir.join(state::RECORD);
         state::write(&path, &self.record, !self.record.request.auto_remove)
             .map_err(failure("write", &path))?;
-        self.take_name()?;
         for entry in entries {
             make(&self.dir.join(&entry.path), &entry.kind)?;
         }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -102,7 +103,9 @@ impl Claim {
     /// Makes the directory where there is none. It appears with its lock held, so that nobody
     /// takes it for one that was left.
     fn fresh(run: &Path) -> io::Result<Option<Self>> {
-        let aside = run.with_extension(format!("{}.{NEW}", std::process::id()));
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let (process, nth) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let aside = run.with_extension(format!("{process}.{nth}.{NEW}"));
         if let Err(e) = DirBuilder::new().mode(0o700).create(&aside) {
             if e.kind() != io::ErrorKind::AlreadyExists {
                 return Err(e);

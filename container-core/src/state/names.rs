@@ -5,7 +5,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Takes a name for an id; says who has it otherwise.
+use super::{Claim, RECORD, read_record};
+
+/// Takes a name for an id, whose lock is the caller's; says who has it otherwise.
+///
+/// It is taken before the record that tells it is written, and given back after the record is
+/// gone: whoever is killed between leaves a name without a container, never two containers of one
+/// name.
 pub(crate) fn take(
     root: &Path,
     run: &Path,
@@ -18,21 +24,36 @@ pub(crate) fn take(
         match std::os::unix::fs::symlink(id, &link) {
             Ok(()) => return Ok(Ok(())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&names)?,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match fs::read_link(&link) {
-                // Whoever had it was removed in two steps and killed between them.
-                Ok(owner)
-                    if !root.join("containers").join(&owner).exists()
-                        && !run.join(&owner).exists() =>
-                {
-                    release(root, name, &owner.to_string_lossy());
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let owner = match fs::read_link(&link) {
+                    Ok(owner) => owner.to_string_lossy().into_owned(),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                    Err(e) => return Err(e),
+                };
+                if is_called(root, &owner, name) {
+                    return Ok(Err(owner));
                 }
-                Ok(owner) => return Ok(Err(owner.to_string_lossy().into_owned())),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
-            },
+                if owner == id {
+                    return Ok(Ok(()));
+                }
+                // Whoever holds its lock is making, renaming or removing it. When nobody does,
+                // somebody was killed at that.
+                let Some(_claim) = Claim::take(&run.join(&owner))? else {
+                    return Ok(Err(owner));
+                };
+                if !is_called(root, &owner, name) {
+                    release(root, name, &owner);
+                }
+            }
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Whether a container's record tells this name.
+fn is_called(root: &Path, id: &str, name: &str) -> bool {
+    let path = root.join("containers").join(id).join(RECORD);
+    read_record(&path).is_ok_and(|record| record.name == name)
 }
 
 /// Who has a name.
@@ -41,7 +62,7 @@ pub(crate) fn owner(root: &Path, name: &str) -> Option<String> {
     Some(link.to_str()?.to_owned())
 }
 
-/// Gives a name back, if it is still this id's.
+/// Gives a name back, if it is still this id's. The id's lock is the caller's, so nobody else does.
 pub(crate) fn release(root: &Path, name: &str, id: &str) {
     if owner(root, name).as_deref() == Some(id) {
         _ = fs::remove_file(root.join("names").join(name));
@@ -57,6 +78,40 @@ pub(crate) fn release_all(root: &Path, id: &str) {
     {
         if fs::read_link(entry.path()).is_ok_and(|owner| owner.as_os_str() == id) {
             _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_killed_process_left_is_one_of_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, run) = (dir.path().join("root"), dir.path().join("run"));
+        fs::create_dir_all(&run).unwrap();
+        for round in 0..50 {
+            let name = format!("ada-{round}");
+            take(&root, &run, &name, "dead").unwrap().unwrap();
+            let winners: Vec<String> = std::thread::scope(|threads| {
+                let takers: Vec<_> = (0..4)
+                    .map(|taker| {
+                        let (root, run, name) = (&root, &run, &name);
+                        threads.spawn(move || {
+                            let id = format!("id-{taker}");
+                            let _claim = Claim::take(&run.join(&id)).unwrap().unwrap();
+                            let taken = take(root, run, name, &id).unwrap();
+                            // Held until all have tried.
+                            taken.is_ok().then_some((id, _claim))
+                        })
+                    })
+                    .collect();
+                let held: Vec<_> = takers.into_iter().map(|t| t.join().unwrap()).collect();
+                held.into_iter().flatten().map(|(id, _)| id).collect()
+            });
+            assert_eq!(winners.len(), 1, "{winners:?} have {name}");
+            assert_eq!(owner(&root, &name).as_ref(), winners.first());
         }
     }
 }
