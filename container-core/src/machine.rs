@@ -361,23 +361,44 @@ impl EtcOfHost {
     }
 }
 
-/// A process and all that descend from it (`/proc/<pid>/task/<tid>/children`, Linux 3.5).
-pub(crate) fn descendants(pid: u32) -> Vec<i32> {
-    let mut found: Vec<i32> = i32::try_from(pid).into_iter().filter(|p| *p > 0).collect();
+/// The processes of a container, found by its first: what its monitor has started in another mount
+/// namespace than its own, and all that descends from that.
+pub(crate) fn processes(first: u32) -> Vec<i32> {
+    let monitor = parent(first);
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let own = namespace(monitor);
+    let mut found = children(monitor);
+    found.retain(|pid| u32::try_from(*pid) == Ok(first) || namespace(*pid) != own);
     let mut next = 0;
     while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
         next += 1;
-        let tasks = PathBuf::from(format!("/proc/{pid}/task"));
-        // One that has ended meanwhile has no children any more.
-        for task in std::fs::read_dir(tasks).into_iter().flatten().flatten() {
-            let children = std::fs::read_to_string(task.path().join("children"));
-            let children = children.unwrap_or_default();
-            found.extend(
-                children
-                    .split_whitespace()
-                    .filter_map(|p| p.parse::<i32>().ok()),
-            );
-        }
     }
     found
+}
+
+/// The parent of a process; 0 when there is none.
+fn parent(pid: u32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which may contain anything.
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let parent = rest.split(' ').nth(1).and_then(|ppid| ppid.parse().ok());
+    parent.unwrap_or(0)
+}
+
+/// The children of a process (`/proc/<pid>/task/<tid>/children`, Linux 3.5). One that has ended
+/// meanwhile has none.
+fn children(pid: i32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let lists = tasks
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+            pids.collect::<Vec<_>>()
+        })
+        .collect()
 }

@@ -418,7 +418,11 @@ async fn detached_and_privileged_further_processes() {
     drop(exec.start().await.unwrap());
     let processes = container.processes().unwrap();
     let pid = i32::try_from(container.inspect().unwrap().state.pid).unwrap();
-    assert!(processes.contains(&pid), "{processes:?}");
+    // The further one, too.
+    assert!(
+        processes.contains(&pid) && processes.len() > 1,
+        "{processes:?}"
+    );
     let there = || container.exec(["test", "-e", "/etc/lives"]).status();
     let start = Instant::now();
     while !there().await.unwrap().success() {
@@ -491,5 +495,20 @@ async fn namespaces_of_another_container() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::NoSuchContainer { .. }), "{error}");
+    assert_clean(dir.path());
+}
+
+#[tokio::test]
+async fn commands_that_are_not_there_do_not_hold_the_container() {
+    let (dir, engine) = engine();
+    let script = "while :; do :; done & while :; do :; done";
+    let container = detached(shell(&engine, script)).await;
+    // Whoever fails says so at once, often before he was told of.
+    for _ in 0..200 {
+        let outcome = container.exec(["/nosuch"]).output().await;
+        assert!(outcome.is_err() || outcome.is_ok_and(|o| o.status.code == 127));
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), container.remove(true)).await;
+    ended.expect("the container ends").unwrap();
     assert_clean(dir.path());
 }

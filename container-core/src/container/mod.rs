@@ -427,8 +427,8 @@ impl Container {
         match listed {
             Ok(processes) if !processes.is_empty() => Ok(processes),
             Err(e @ Error::NotRunning { .. }) => Err(e),
-            // Without a cgroup: the first process and its descendants.
-            _ => Ok(machine::descendants(self.inspect()?.state.pid)),
+            // Without a cgroup.
+            _ => Ok(machine::processes(self.inspect()?.state.pid)),
         }
     }
 

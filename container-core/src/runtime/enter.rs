@@ -82,17 +82,20 @@ pub(crate) fn enter(
     }
 }
 
+/// Hears both processes to the end. The one that fails may be quicker than the other is with its
+/// number; without that it would stay unreaped, and a PID namespace does not end before all in it
+/// have been (pid_namespaces(7)).
 fn follow(channel: &Channel) -> (Option<i32>, Option<OwnedFd>, Option<Fault>) {
-    let (mut pid, mut terminal) = (None, None);
+    let (mut pid, mut terminal, mut fault) = (None, None, None);
     loop {
         match channel.receive::<News>() {
             Ok(Some((News::Pid(number), _))) => pid = Some(number),
             Ok(Some((News::Terminal, mut fds))) => terminal = fds.pop(),
-            Ok(Some((News::Fault(fault), _))) => return (pid, terminal, Some(fault)),
-            Ok(None) => return (pid, terminal, None),
+            Ok(Some((News::Fault(said), _))) => _ = fault.get_or_insert(said),
+            Ok(None) => return (pid, terminal, fault),
             Err(e) => {
-                let fault = Fault::setup("hear from the new process", &e);
-                return (pid, terminal, Some(fault));
+                fault.get_or_insert_with(|| Fault::setup("hear from the new process", &e));
+                return (pid, terminal, fault);
             }
         }
     }
