@@ -1,8 +1,9 @@
 //! What was left behind: processes, mounts, cgroups, network interfaces, files.
 //!
 //! Tests run at once, so what is looked for is tied to one stage by its directory: a process is its if it has that path
-//! among its arguments, open files, root, working directory or mounts. Cgroups and interfaces carry no such path; for
-//! them a leak is what is new, empty and there at every look for a while, which nothing of a living neighbour is.
+//! among its arguments, open files, root, working directory or mounts. A cgroup carries the id of its container, and the
+//! stage's journal says which were its own. Other cgroups and interfaces carry nothing; for them a leak is what is new,
+//! empty and there at every look for a while, which nothing of a living neighbour is.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -79,9 +80,13 @@ impl Leaks {
     /// What could be anybody's.
     fn shared(&self) -> BTreeSet<String> {
         let mut left = BTreeSet::new();
+        let journal = ["run/events", "run/events.1"]
+            .map(|file| fs::read_to_string(self.dir.join(file)).unwrap_or_default())
+            .concat();
         left.extend(
             idle_cgroups(&self.groups)
                 .difference(&self.cgroups)
+                .filter(|path| container_of(path).is_none_or(|id| journal.contains(id)))
                 .map(|path| format!("cgroup: {path}")),
         );
         left.extend(
@@ -176,6 +181,13 @@ fn idle_cgroups(groups: &str) -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// The container whose cgroup this is, or has this below it; by its name.
+fn container_of(cgroup: &str) -> Option<&str> {
+    cgroup
+        .split(['/', '-'])
+        .find(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Whether the cgroup and all below it are without processes.
