@@ -11,6 +11,7 @@
 mod support;
 
 mod bad_input;
+mod boot;
 mod containers;
 mod crashes;
 mod escapes;
