@@ -262,8 +262,8 @@ impl V1 {
         }
     }
 
-    fn clear(&self, within: Duration) -> Result<(), CgroupError> {
-        let deadline = Instant::now() + within;
+    fn clear(&self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + REMOVE;
         let mut first = Ok(());
         for tree in &self.trees {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -445,14 +445,14 @@ impl Cgroup for V1 {
 
     fn remove(mut self: Box<Self>) -> Result<(), CgroupError> {
         self.owned = false;
-        self.clear(REMOVE)
+        self.clear()
     }
 }
 
 impl Drop for V1 {
     fn drop(&mut self) {
         if self.owned {
-            let _ = self.clear(Duration::ZERO);
+            let _ = self.clear();
         }
     }
 }

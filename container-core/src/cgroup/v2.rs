@@ -283,6 +283,12 @@ impl Cgroup for V2 {
 
     fn remove(mut self: Box<Self>) -> Result<(), CgroupError> {
         self.owned = false;
+        self.clear()
+    }
+}
+
+impl V2 {
+    fn clear(&self) -> Result<(), CgroupError> {
         directory::remove(&self.directory, REMOVE, &|group, pause| {
             // Woken as soon as the last process is gone; it may be one of a group below.
             if let Ok(events) = directory::open(&group.join("cgroup.events")) {
@@ -300,7 +306,7 @@ impl Cgroup for V2 {
 impl Drop for V2 {
     fn drop(&mut self) {
         if self.owned {
-            let _ = directory::remove(&self.directory, Duration::ZERO, &|_, _| {});
+            let _ = self.clear();
         }
     }
 }

@@ -120,9 +120,10 @@ impl Files {
             Ok(record) if record == self.record => {}
             _ => return Err(Failure::Outdated),
         }
-        if self.last_state().status.is_live() {
+        if self.claim.is_inherited() || self.last_state().status.is_live() {
             // Its last monitor was killed.
-            state::end_leftovers(&self.record);
+            state::end_leftovers(&self.record, &self.claim)
+                .map_err(|e| Failure::Cgroup(e.to_string()))?;
         }
         Ok(())
     }
@@ -206,6 +207,12 @@ impl Files {
     /// Whether the volumes of the container's own outlive it.
     pub(super) fn keep_volumes(&mut self, keep: bool) {
         self.keep_volumes = keep;
+    }
+
+    /// Leaves everything to whoever tidies up: something of the container could not be removed.
+    pub(super) fn bequeath(&mut self) {
+        self.keep = true;
+        self.claim.bequeath();
     }
 
     /// Whether the directory and the name are left behind.

@@ -250,9 +250,13 @@ impl Supervisor {
             self.files.tell("stop", &[]);
         }
         self.files.keep(!remove);
-        if let Some(group) = self.group.take() {
-            // Nothing is left in it; what the kernel refuses now, tidying up removes.
-            _ = group.remove();
+        // Nothing is left in it; what the kernel refuses now, tidying up removes.
+        if self
+            .group
+            .take()
+            .is_some_and(|group| group.remove().is_err())
+        {
+            self.files.bequeath();
         }
         drop(self.files);
         let exit = self.state.exit.unwrap_or(ExitStatus::of(0));

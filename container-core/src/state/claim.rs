@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -27,6 +27,10 @@ pub(super) const NEW: &str = "new";
 #[derive(Debug)]
 pub(crate) struct Claim {
     run: PathBuf,
+    /// Whoever had it before was killed, and may have left more than the directory.
+    inherited: bool,
+    /// The directory stays, so that the next holder inherits.
+    stays: AtomicBool,
     _lock: File,
 }
 
@@ -61,6 +65,25 @@ fn lock(file: &File) -> io::Result<bool> {
 }
 
 impl Claim {
+    fn new(run: &Path, inherited: bool, lock: File) -> Self {
+        Self {
+            run: run.to_owned(),
+            inherited,
+            stays: AtomicBool::new(false),
+            _lock: lock,
+        }
+    }
+
+    /// Whether the last holder was killed, and may have left processes and a cgroup.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
+    /// Leaves the directory for the next holder, who is to end what could not be ended now.
+    pub(crate) fn bequeath(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
     /// Takes the lock if nobody has it, making the run directory; what a killed monitor left in
     /// it is removed. `None` when somebody holds it.
     pub(crate) fn take(run: &Path) -> io::Result<Option<Self>> {
@@ -91,11 +114,11 @@ impl Claim {
             if !fs::metadata(&path).is_ok_and(same) {
                 continue;
             }
-            let claim = Self {
-                run: run.to_owned(),
-                _lock: file,
-            };
-            claim.clear()?;
+            let claim = Self::new(run, true, file);
+            if let Err(e) = claim.clear() {
+                claim.bequeath();
+                return Err(e);
+            }
             return Ok(Some(claim));
         }
     }
@@ -121,10 +144,7 @@ impl Claim {
         let file = File::create(aside.join(LOCK)).map_err(undo)?;
         lock(&file).map_err(undo)?;
         match fs::rename(&aside, run) {
-            Ok(()) => Ok(Some(Self {
-                run: run.to_owned(),
-                _lock: file,
-            })),
+            Ok(()) => Ok(Some(Self::new(run, false, file))),
             Err(e) => {
                 let e = undo(e);
                 match e.raw_os_error() {
@@ -182,6 +202,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if *self.stays.get_mut() {
+            return;
+        }
         // Out of the way first: the next holder may make its own while this one goes.
         let old = self.run.with_extension(OLD);
         if fs::rename(&self.run, &old).is_err() {
@@ -235,7 +258,13 @@ mod tests {
         fs::write(run.join("hosts"), "x").unwrap();
         fs::write(run.join(LOCK), "").unwrap();
         let claim = Claim::take(&run).unwrap().unwrap();
-        assert!(!run.join("hosts").exists());
+        assert!(claim.is_inherited() && !run.join("hosts").exists());
+        claim.bequeath();
         drop(claim);
+        let claim = Claim::take(&run).unwrap().unwrap();
+        assert!(claim.is_inherited());
+        drop(claim);
+        assert!(!run.exists());
+        assert!(!Claim::take(&run).unwrap().unwrap().is_inherited());
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::claim::{NEW, OLD};
 use super::find::{ids, killed};
 use super::{Claim, RECORD, Record, State, is_held, names, read, state_path, write};
-use crate::cgroup::{self, CgroupPath};
+use crate::cgroup::{self, CgroupError, CgroupPath};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::events::Journal;
@@ -71,7 +71,7 @@ fn tidy_one(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
     };
     // The state of a `--rm` container went with its run directory.
     if record.request.auto_remove {
-        end_leftovers(&record);
+        end_leftovers(&record, claim)?;
         return remove(engine, id, true, claim);
     }
     settle(engine, id, claim)
@@ -84,12 +84,14 @@ fn settle(engine: &Engine, id: &str, claim: &Claim) -> Result<()> {
         return Ok(());
     };
     let path = state_path(&record, &dir, claim.run());
-    match read::<State>(&path) {
-        Ok(state) if state.status.is_live() => {
-            end_leftovers(&record);
-            write(&path, &killed(state), true).map_err(Error::io("write", path))
-        }
-        _ => Ok(()),
+    let live = read::<State>(&path).ok().filter(|s| s.status.is_live());
+    // Between its cgroup and its state, a monitor that was killed has left the one alone.
+    if claim.is_inherited() || live.is_some() {
+        end_leftovers(&record, claim)?;
+    }
+    match live {
+        Some(state) => write(&path, &killed(state), true).map_err(Error::io("write", path)),
+        None => Ok(()),
     }
 }
 
@@ -100,13 +102,16 @@ fn settled(dir: &Path) -> bool {
         .is_ok_and(|t| t.elapsed().is_ok_and(|age| age > Duration::from_secs(60)))
 }
 
-pub(crate) fn end_leftovers(record: &Record) {
+/// Ends what runs in a container's cgroup and removes that. What the kernel does not end now is
+/// left to the next holder of the lock, who finds what there is to end by the record.
+pub(crate) fn end_leftovers(record: &Record, claim: &Claim) -> Result<(), CgroupError> {
     let group = CgroupPath::new(&record.cgroup).and_then(|path| Ok(cgroup::detect()?.open(&path)));
-    // One that is gone already has nothing to end; what fails is tried again next time.
-    if let Ok(group) = group {
-        _ = group.kill_all();
-        _ = group.remove();
-    }
+    // Where there are no cgroups, nothing was left in one.
+    let Ok(group) = group else { return Ok(()) };
+    group
+        .kill_all()
+        .and_then(|()| group.remove())
+        .inspect_err(|_| claim.bequeath())
 }
 
 /// The right to a container without a monitor; `None` when somebody has it.
