@@ -51,7 +51,7 @@ pub(crate) enum Error {
     Clap(#[from] clap::Error),
     #[error("'{name}' is not here yet ({why})")]
     NotYet { name: String, why: &'static str },
-    #[error("--{flag} is not here yet: {why}")]
+    #[error("--{flag} is not supported: {why}")]
     FlagLater {
         flag: &'static str,
         why: &'static str,

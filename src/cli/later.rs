@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::error::Error;
 
-/// A flag of Docker's that is known but not here yet.
+/// A flag of Docker's that is known but not here, yet or ever.
 struct Later {
     long: &'static str,
     short: Option<char>,
@@ -51,6 +51,10 @@ const LATER: &[Later] = &[
     later("kernel-memory", "the kernel has no such limit any more"),
     later("link", NETWORKS),
     later("link-local-ip", NETWORKS),
+    later(
+        "lxc-conf",
+        "it went with LXC, which runs no containers here",
+    ),
     later("mac-address", NETWORKS),
     later("network-alias", NETWORKS),
     Later {
@@ -83,7 +87,7 @@ pub(crate) fn augment<A: Args>(command: Command) -> Command {
 /// What a verb was given.
 ///
 /// # Errors
-/// A flag that is not here yet, with the reason.
+/// A flag that is not here, with the reason.
 pub(crate) fn take<A: FromArgMatches>(matches: &mut ArgMatches) -> Result<A, Error> {
     refuse(matches)?;
     Ok(A::from_arg_matches_mut(matches)?)
