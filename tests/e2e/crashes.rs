@@ -124,10 +124,13 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let tree = tree(cli);
+        let mut pids: Vec<i32> = vec![cli];
+        pids.extend(children(cli));
+        pids.extend(self.stage.processes().iter().map(|p| p.0.cast_signed()));
+        let all: String = pids.into_iter().map(describe).collect();
         let _ = child.kill();
         let _ = child.wait();
-        panic!("{operation:?} hangs:\n{tree}");
+        panic!("{operation:?}, of which {victims:?} were killed, hangs:\n{all}");
     }
 
     /// What is listed, and that it is true.
@@ -272,18 +275,25 @@ fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// A process and its descendants: what each is, and what it waits for.
-fn tree(pid: i32) -> String {
+/// What a process is, what its threads wait for, and what it has open.
+fn describe(pid: i32) -> String {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let list = |dir: &str| {
+        let entries = fs::read_dir(format!("/proc/{pid}/{dir}"));
+        entries.into_iter().flatten().flatten().map(|e| e.path())
+    };
     let line = read("cmdline").replace('\0', " ");
-    let mut text = format!(
-        "{pid} {line}: {} {}\n{}",
-        read("wchan"),
-        read("syscall"),
-        read("stack")
-    );
-    for child in children(pid) {
-        text.push_str(&tree(child));
+    let state = stat(pid);
+    let mut text = format!("{pid} {line}: {state:?}\n");
+    for task in list("task") {
+        for file in ["wchan", "syscall", "stack"] {
+            let what = fs::read_to_string(task.join(file)).unwrap_or_default();
+            text.push_str(&format!("  {what}\n"));
+        }
+    }
+    for fd in list("fd") {
+        let to = fs::read_link(&fd).unwrap_or_default();
+        text.push_str(&format!("  {} -> {}\n", fd.display(), to.display()));
     }
     text
 }
