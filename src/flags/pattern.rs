@@ -1,6 +1,6 @@
 //! What names and ids are compared with in filters.
 
-use regex::Regex;
+use regex_lite::Regex;
 
 /// Docker takes it for a regular expression; what is none matches itself alone.
 #[derive(Debug)]

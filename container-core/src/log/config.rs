@@ -219,11 +219,11 @@ impl<'a> Options<'a> {
             .flat_map(|l| l.split(','))
             .collect();
         let pattern = self.get(regex).map(|pattern| {
-            regex::Regex::new(pattern).map_err(|error| self.error(regex, error.to_string()))
+            regex_lite::Regex::new(pattern).map_err(|error| self.error(regex, error.to_string()))
         });
         let pattern = pattern.transpose()?;
         for (name, value) in all {
-            let matches = |pattern: &regex::Regex| pattern.is_match(name);
+            let matches = |pattern: &regex_lite::Regex| pattern.is_match(name);
             if names.contains(&name) || pattern.as_ref().is_some_and(matches) {
                 chosen.insert(name.to_owned(), value.to_owned());
             }
