@@ -131,8 +131,9 @@ impl Files {
     /// Corrects where the record says that the cgroup is: an ordinary user's is where he may make
     /// one. Everybody finds it by the record; one that cannot be corrected is not found.
     pub(super) fn set_cgroup(&mut self, path: &CgroupPath) {
-        if path.as_path() != self.record.cgroup {
-            self.record.cgroup = path.clone().into();
+        let path = PathBuf::from(path.clone());
+        if path != self.record.cgroup {
+            self.record.cgroup = path;
             let durable = !self.record.request.auto_remove;
             _ = state::write(&self.dir.join(state::RECORD), &self.record, durable);
         }

@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -30,10 +29,12 @@ pub(super) fn execute(args: &[String], env: &[String]) -> Fault {
         let Ok(c_file) = CString::new(file.clone()) else {
             continue;
         };
+        // Looking costs less than trying, and most directories do not have it.
+        if let Err(Errno::ENOENT | Errno::ENOTDIR) = nix::sys::stat::stat(&*c_file) {
+            continue;
+        }
         let error = sys::exec(&c_file, &c_args, &c_env);
         match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
-            Errno::ENOENT if !Path::new(&file).exists() => {}
-            Errno::ENOTDIR => {}
             Errno::EACCES => refused = refused.or(Some((file, error))),
             _ => return explain(program, &file, &error),
         }

@@ -361,25 +361,38 @@ fn mount_overlay(overlay: &Overlay, target: BorrowedFd<'_>) -> io::Result<()> {
     Ok(mounted?)
 }
 
-/// Hides a path: an empty read-only directory, or the null device over a file. The device is
-/// looked up for the first file and kept in `null` for the others.
-pub(super) fn mask(root: BorrowedFd<'_>, path: &str, null: &mut Option<OwnedFd>) -> io::Result<()> {
+/// What paths are hidden with: made for the first path that needs it, cloned for the others.
+#[derive(Debug, Default)]
+pub(super) struct Masks {
+    /// The null device, for files.
+    null: Option<OwnedFd>,
+    /// An empty directory that stays so, for directories.
+    empty: Option<OwnedFd>,
+}
+
+/// Hides a path: an empty read-only directory over a directory, the null device over a file.
+pub(super) fn mask(root: BorrowedFd<'_>, path: &str, masks: &mut Masks) -> io::Result<()> {
     let Some(target) = existing(root, path)? else {
         return Ok(());
     };
-    let tree = if resolve::is_directory(&target)? {
-        let options = [("nr_inodes".to_owned(), Some("1".to_owned()))];
-        new_filesystem("tmpfs", "tmpfs", &options, READ_ONLY)?
-    } else {
-        let null = match null {
+    if !resolve::is_directory(&target)? {
+        let null = match &mut masks.null {
             Some(null) => null,
-            empty => empty.insert(null_device(root)?),
+            none => none.insert(null_device(root)?),
         };
         let tree = clone_tree(null, "", false)?;
         sys::mount_setattr(tree.as_fd(), false, READ_ONLY, 0, 0)?;
-        tree
-    };
-    place(&tree, target.as_fd())
+        return place(&tree, target.as_fd());
+    }
+    if let Some(empty) = &masks.empty {
+        return place(&clone_tree(empty, "", false)?, target.as_fd());
+    }
+    let options = [("nr_inodes".to_owned(), Some("1".to_owned()))];
+    let empty = new_filesystem("tmpfs", "tmpfs", &options, READ_ONLY)?;
+    place(&empty, target.as_fd())?;
+    // Only what is mounted can be cloned (before Linux 6.15).
+    masks.empty = Some(empty);
+    Ok(())
 }
 
 /// Makes a path read-only, with all that is mounted below.

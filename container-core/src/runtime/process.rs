@@ -76,7 +76,8 @@ pub(super) fn become_program(
     if process.init {
         init::fork_program()?;
     }
-    sys::reset_signals();
+    // None is ignored: the monitor has seen to that when it came up, and it handles none.
+    sys::unblock_signals();
     Err(command::execute(&process.args, &env))
 }
 

@@ -17,8 +17,7 @@ pub(super) struct State {
     root: Option<OwnedFd>,
     /// The directory that the last device or link was made in: most lie in one.
     directory: Option<(String, OwnedFd)>,
-    /// The null device, once something was masked with it.
-    null: Option<OwnedFd>,
+    masks: mount::Masks,
     /// What was made and is not mounted yet, by where it will be.
     prepared: Vec<(String, OwnedFd)>,
     /// The slave side of the terminal.
@@ -120,9 +119,9 @@ fn one(state: &mut State, step: &Step, monitor: &Monitor<'_>) -> io::Result<()> 
         }
         Step::Sysctl(name, value) => sysctl(state.root()?, name, value),
         Step::Mask(path) => {
-            let State { root, null, .. } = state;
+            let State { root, masks, .. } = state;
             let root = root.as_ref().ok_or(Errno::BADF)?;
-            mount::mask(root.as_fd(), path, null)
+            mount::mask(root.as_fd(), path, masks)
         }
         Step::ReadOnly(path) => mount::read_only(state.root()?, path),
         Step::ReadOnlyMount(path) => mount::read_only_mount(state.root()?, path),

@@ -317,13 +317,19 @@ pub(crate) fn new_keyring() -> io::Result<()> {
     Ok(())
 }
 
-/// Gives every signal its default action and unblocks all.
+/// Gives every signal its default action and unblocks all: what no process of ours inherits from
+/// whoever started the first.
 pub(crate) fn reset_signals() {
     for signal in 1..=64 {
         // SAFETY: SIG_DFL is a valid action for every number; the kernel refuses those that
         // cannot be changed.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+    unblock_signals();
+}
+
+/// Unblocks all signals.
+pub(crate) fn unblock_signals() {
     // SAFETY: an initialised set is passed, no old one is asked for.
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
