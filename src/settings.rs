@@ -19,16 +19,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(globals: Globals) -> Self {
+    /// `builder` is what the engine is made with, but for what the flags say.
+    pub(crate) fn new(globals: Globals, builder: EngineBuilder) -> Self {
         Self {
             globals,
-            builder: Cell::default(),
+            builder: Cell::new(builder),
         }
-    }
-
-    /// Has the engine start a container's monitor before anything else is known of it.
-    pub(crate) fn start_ahead(&self) {
-        self.builder.set(self.builder.take().start_ahead());
     }
 
     /// Whether `--debug` was given.

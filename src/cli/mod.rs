@@ -27,6 +27,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args as _, Command, FromArgMatches as _};
+use container_core::EngineBuilder;
 
 use crate::error::Error;
 use crate::print;
@@ -54,6 +55,11 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn dispatch(args: Vec<OsString>, verb: &mut Option<&'static Verb>) -> Result<u8, Error> {
+    let mut engine = EngineBuilder::default();
+    if verbs::starts_a_container(&args) {
+        // It comes up while the command line is read.
+        engine = engine.start_ahead();
+    }
     let mut globals = globals_command();
     let mut matches = match globals.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
@@ -97,11 +103,7 @@ fn dispatch(args: Vec<OsString>, verb: &mut Option<&'static Verb>) -> Result<u8,
         }
     };
     *verb = Some(found);
-    let settings = Settings::new(globals);
-    if verbs::starts_a_container(found) {
-        // It comes up while the rest of the command line is read.
-        settings.start_ahead();
-    }
+    let settings = Settings::new(globals, engine);
     let rest = words.into_iter().skip(used);
     let mut command = verb_command(found);
     let mut matches = match command.try_get_matches_from_mut(rest) {

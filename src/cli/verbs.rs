@@ -1,5 +1,7 @@
 //! Verbs: how they are looked up, and which of Docker's are not here yet.
 
+use std::ffi::OsString;
+
 use clap::{ArgMatches, Command};
 
 use super::similar::similar;
@@ -27,9 +29,23 @@ impl Verb {
     }
 }
 
-/// Whether the verb is about to start a container's monitor.
-pub(crate) fn starts_a_container(verb: &Verb) -> bool {
-    ["run", "create", "start"].contains(&verb.name())
+/// Whether a command line is about to start a container's monitor: told before clap reads it, so that the monitor comes
+/// up meanwhile. Only of one that makes no sense may this be wrong.
+pub(crate) fn starts_a_container(args: &[OsString]) -> bool {
+    const SWITCHES: [&str; 3] = ["debug", "help", "version"];
+    let mut args = args.iter().map(|arg| arg.to_str().unwrap_or_default());
+    while let Some(arg) = args.next() {
+        match (arg.strip_prefix("--"), arg.starts_with('-')) {
+            (Some(flag), _) if !flag.contains('=') && !SWITCHES.contains(&flag) => _ = args.next(),
+            (_, true) => {}
+            (_, false) => {
+                let words = [arg, args.next().unwrap_or_default()];
+                let starts = ["run", "create", "start"];
+                return matches!(find(&words), Lookup::Verb(verb, _) if starts.contains(&verb.name()));
+            }
+        }
+    }
+    false
 }
 
 const BUILD: &str = "building images comes later";
@@ -162,6 +178,37 @@ mod tests {
             find(&["foo"]),
             Lookup::Unknown { similar: None, .. }
         ));
+    }
+
+    #[test]
+    fn told_before_clap() {
+        let starts = |line: &str| {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            starts_a_container(&args)
+        };
+        for line in [
+            "run --rm x",
+            "--root /r -D --run-root=/r container run x",
+            "--debug start x",
+            "create --name ps x",
+        ] {
+            assert!(starts(line), "{line}");
+        }
+        for line in ["", "ps", "--root run ps", "exec x run", "container", "-v"] {
+            assert!(!starts(line), "{line}");
+        }
+    }
+
+    /// A flag that takes no value must be known there.
+    #[test]
+    fn switches_before_the_verb() {
+        let command = crate::cli::globals_command();
+        let switches = command
+            .get_arguments()
+            .filter(|arg| !arg.is_positional() && (crate::cli::pflag::is_switch(arg)));
+        let mut names: Vec<_> = switches.filter_map(|arg| arg.get_long()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["debug", "help", "version"]);
     }
 
     #[test]
