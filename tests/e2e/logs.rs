@@ -1,9 +1,12 @@
 //! What a container writes: shown, logged, read back; beside Docker's where it can be compared.
+//!
+//! `LOG_MEGABYTES=1000` sets how much is written where the question is whether all of it arrives.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{Docker, Ran, Stage, busybox, not_run, run};
 
@@ -181,22 +184,32 @@ fn read_lines(mut command: Command, mut each: impl FnMut(&[u8])) {
     assert!(child.wait().unwrap().success());
 }
 
+/// A program that writes lines of a hundred bytes, all different, and how many: as many megabytes as asked for, or this.
+fn many_lines(megabytes: usize) -> (String, usize) {
+    let asked = std::env::var("LOG_MEGABYTES").ok();
+    let megabytes = asked.map_or(megabytes, |text| {
+        text.parse().expect("LOG_MEGABYTES: a number")
+    });
+    let lines = megabytes * 10_000;
+    (format!("seq -f '%099.0f' {lines}; printf end"), lines)
+}
+
 #[test]
 fn a_hundred_megabytes_arrive_whole_attached_and_logged() {
     let stage = Stage::new();
-    const LINES: usize = 1_000_000;
-    // A hundred bytes a line, all different.
-    let script = format!("seq -f '%099.0f' {LINES}; printf end");
+    let (script, lines) = many_lines(100);
     for driver in ["json-file", "local"] {
         let check = || {
             let mut number = 0_usize;
+            let mut expected = Vec::new();
             move |line: &[u8]| {
                 number += 1;
-                if number <= LINES {
-                    assert_eq!(line, format!("{number:099}\n").as_bytes());
-                } else {
-                    assert_eq!((number, line), (LINES + 1, &b"end"[..]));
+                expected.clear();
+                match number <= lines {
+                    true => writeln!(expected, "{number:099}").unwrap(),
+                    false => expected.extend_from_slice(b"end"),
                 }
+                assert_eq!(line, expected);
                 number
             }
         };
@@ -209,7 +222,7 @@ fn a_hundred_megabytes_arrive_whole_attached_and_logged() {
             "--log-driver",
             driver,
             "--log-opt",
-            "max-size=1g",
+            "max-size=100g",
         ];
         let run = stage.mini_docker(run.into_iter().chain(["host", "sh", "-c", &script]));
         read_lines(run, |line| shown = see(line));
@@ -217,14 +230,41 @@ fn a_hundred_megabytes_arrive_whole_attached_and_logged() {
         read_lines(stage.mini_docker(["logs", "much"]), |line| {
             logged = see(line)
         });
-        assert_eq!((shown, logged), (LINES + 1, LINES + 1), "{driver}");
+        assert_eq!((shown, logged), (lines + 1, lines + 1), "{driver}");
         // Not read from its beginning.
         stage
             .run(["logs", "--tail", "2", "much"])
             .ok()
-            .prints(&format!("{LINES:099}\nend"));
+            .prints(&format!("{lines:099}\nend"));
         stage.run(["rm", "much"]).ok();
     }
+}
+
+#[test]
+fn ten_followers_of_a_fast_writer_get_the_same_bytes() {
+    let stage = Stage::new();
+    let (script, lines) = many_lines(5);
+    let mut expected = Sha256::new();
+    for line in 1..=lines {
+        expected.update(format!("{line:099}\n"));
+    }
+    expected.update("end");
+    let expected = expected.finalize();
+    let run = ["run", "-d", "--name", "one", "--log-opt", "max-size=100g"];
+    stage
+        .run(run.into_iter().chain(["host", "sh", "-c", &script]))
+        .ok();
+    std::thread::scope(|threads| {
+        for _ in 0..10 {
+            threads.spawn(|| {
+                let mut seen = Sha256::new();
+                let follow = stage.mini_docker(["logs", "-f", "one"]);
+                read_lines(follow, |line| seen.update(line));
+                assert_eq!(seen.finalize(), expected);
+            });
+        }
+    });
+    stage.run(["rm", "one"]).ok();
 }
 
 #[test]
@@ -364,7 +404,6 @@ fn streams_are_attached_as_asked_for() {
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
-            use std::io::Write;
             child
                 .stdin
                 .as_mut()
