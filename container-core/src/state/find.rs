@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
 
 use container_image::Digest;
 
@@ -120,18 +121,48 @@ pub(super) fn killed(state: State) -> State {
     }
 }
 
+/// Those of a directory, the newest first, as Docker lists them.
 fn inspect_all(engine: &Engine, dir: &Path) -> Result<Vec<Inspect>> {
-    let mut found = Vec::new();
-    for id in ids(dir)? {
-        match inspect(engine, &id) {
+    /// Fewer are read before a thread has started.
+    const WORTH_A_THREAD: usize = 100;
+    let ids = ids(dir)?;
+    let threads = match ids.len() / WORTH_A_THREAD {
+        0 | 1 => 1,
+        most => thread::available_parallelism().map_or(1, |processors| most.min(processors.get())),
+    };
+    let mut found = thread::scope(|scope| {
+        let mut parts = ids.chunks(ids.len().div_ceil(threads).max(1));
+        let own = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts
+            .map(|ids| {
+                let read = move || inspect_each(engine, ids);
+                (ids, thread::Builder::new().spawn_scoped(scope, read))
+            })
+            .collect();
+        let mut found = inspect_each(engine, own)?;
+        for (ids, thread) in others {
+            found.extend(match thread.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(part)) => part?,
+                // There may be no more threads.
+                _ => inspect_each(engine, ids)?,
+            });
+        }
+        Ok::<_, Error>(found)
+    })?;
+    found.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+    Ok(found)
+}
+
+fn inspect_each(engine: &Engine, ids: &[String]) -> Result<Vec<Inspect>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        match inspect(engine, id) {
             Ok(container) => found.push(container),
             // Being made or removed.
             Err(Error::NoSuchContainer { .. }) => {}
             Err(e) => return Err(e),
         }
     }
-    // The newest first, as Docker lists them.
-    found.sort_by(|a, b| b.record.created.cmp(&a.record.created));
     Ok(found)
 }
 
