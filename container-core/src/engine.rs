@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::container::{Container, ContainerBuilder};
 use crate::error::{Error, Result};
-use crate::events::{self, EventKind, Events, Journal};
+use crate::events::{self, Events, Journal};
 use crate::host;
 use crate::monitor::client::{self, Idle};
 use crate::monitor::spawn::Launcher;
@@ -328,8 +328,11 @@ impl Engine {
                 },
                 Err(e) if !matches!(e, StoreError::NotFound { .. }) => return Err(e.into()),
                 _ if pull == Pull::Never => {
+                    let full = name
+                        .parse::<Reference>()
+                        .map(|reference| reference.familiar());
                     return Err(Error::NoSuchImage {
-                        image: name.to_owned(),
+                        image: full.unwrap_or_else(|_| name.to_owned()),
                     });
                 }
                 _ => {}
@@ -359,7 +362,8 @@ impl Engine {
         let pulled = registry
             .pull(self.store(), reference, options, progress)
             .await?;
-        Journal::new(self.run_root()).other(EventKind::Image, &reference.familiar(), "pull");
+        let name = reference.familiar();
+        Journal::new(self.run_root()).image(&name, &name, "pull");
         Ok(pulled)
     }
 }

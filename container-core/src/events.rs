@@ -97,13 +97,22 @@ impl Journal {
         });
     }
 
-    /// Something has happened to an image or a volume.
-    pub(crate) fn other(&mut self, kind: EventKind, id: &str, action: &str) {
+    /// Something has happened to a volume.
+    pub(crate) fn volume(&mut self, name: &str, action: &str) {
+        self.other(EventKind::Volume, name, name, action);
+    }
+
+    /// Something has happened to an image, by its id or, where that is what counts, by its name.
+    pub(crate) fn image(&mut self, id: &str, name: &str, action: &str) {
+        self.other(EventKind::Image, id, name, action);
+    }
+
+    fn other(&mut self, kind: EventKind, id: &str, name: &str, action: &str) {
         self.append(&Event {
             kind,
             action: action.to_owned(),
             id: id.to_owned(),
-            attributes: BTreeMap::from([("name".to_owned(), id.to_owned())]),
+            attributes: BTreeMap::from([("name".to_owned(), name.to_owned())]),
             time: Timestamp::now(),
         });
     }
@@ -308,7 +317,7 @@ mod tests {
         let start = Timestamp::now();
         let write = |journal: &mut Journal, numbers: std::ops::Range<u32>| {
             for n in numbers {
-                journal.other(EventKind::Volume, &n.to_string(), &"x".repeat(1000));
+                journal.volume(&n.to_string(), &"x".repeat(1000));
             }
         };
         write(&mut journal, 0..700);
@@ -329,7 +338,7 @@ mod tests {
     async fn ends_when_told() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::new(dir.path());
-        journal.other(EventKind::Image, "busybox", "pull");
+        journal.image("busybox", "busybox", "pull");
         let soon = Timestamp::now() + Duration::from_millis(50);
         let mut events = follow(dir.path(), Some(Timestamp::UNIX_EPOCH), Some(soon)).unwrap();
         assert_eq!(events.next().await.unwrap().unwrap().action, "pull");

@@ -14,6 +14,7 @@ mod exec;
 mod files;
 mod health;
 pub mod host;
+mod images;
 mod listeners;
 mod log;
 mod machine;

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 /// Shows how an image came about, newest step first.
 pub(crate) fn run(settings: &Settings, args: HistoryArgs) -> Result<u8, Error> {
     let engine = settings.engine()?;
-    let image = engine.store().find(&args.image)?;
+    let image = engine.store().find(&args.image).map_err(super::with_tag)?;
     let options = Options {
         human: args.human,
         no_trunc: args.no_trunc,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use container_core::image::archive::{Import, Input, import};
+use container_core::image::archive::{Import, Input};
 
 use crate::cli::image::ImportArgs;
 use crate::error::Error;
@@ -30,6 +30,6 @@ pub(crate) fn run(settings: &Settings, args: ImportArgs) -> Result<u8, Error> {
         path => Input::Path(Path::new(path)),
     };
     let engine = settings.engine()?;
-    let image = import(engine.store(), input, &wanted)?;
+    let image = engine.import_image(input, &wanted)?;
     print::out(&format!("{}\n", image.id)).map(|()| 0)
 }

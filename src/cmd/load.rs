@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use container_core::image::archive::{Input, load};
+use container_core::image::archive::Input;
 
 use crate::cli::image::LoadArgs;
 use crate::error::Error;
@@ -26,13 +26,15 @@ pub(crate) fn run(settings: &Settings, args: LoadArgs) -> Result<u8, Error> {
         None => Input::Stream(&mut stdin),
     };
     let engine = settings.engine()?;
-    let loaded = load(engine.store(), input).map_err(|source| match &args.input {
-        Some(path) => Error::Load {
-            path: path.clone(),
-            source,
-        },
-        None => source.into(),
-    })?;
+    let loaded = engine
+        .load_images(input)
+        .map_err(|source| match &args.input {
+            Some(path) => Error::Load {
+                path: path.clone(),
+                source,
+            },
+            None => source.into(),
+        })?;
     let mut text = String::new();
     for loaded in loaded {
         if loaded.names.is_empty() {

@@ -44,6 +44,7 @@ pub(crate) mod volume;
 pub(crate) mod wait;
 
 use container_core::image::Reference;
+use container_core::image::store::StoreError;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
@@ -64,6 +65,19 @@ fn runtime() -> Result<Runtime, Error> {
 /// An image's name.
 fn reference(text: &str) -> Result<Reference, Error> {
     text.parse().map_err(Error::Reference)
+}
+
+/// An image that is not there, by the name that was looked for: with the tag that was meant.
+fn with_tag(error: StoreError) -> StoreError {
+    match error {
+        StoreError::NotFound { name } => StoreError::NotFound {
+            name: match name.parse::<Reference>() {
+                Ok(reference) => reference.familiar(),
+                Err(_) => name,
+            },
+        },
+        error => error,
+    }
 }
 
 /// One object as `--format` wants it, with a line's end: JSON on one line, or a template filled.

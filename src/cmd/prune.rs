@@ -163,8 +163,7 @@ fn remove_images(engine: &Engine, all: bool, filters: &PruneFilters) -> Result<P
         (all || image.tags().next().is_none())
             && filters.matches(image.created(), labels.into_iter().flatten())
     };
-    let store = engine.store();
-    Ok(store.prune_some(&wanted, &|image| engine.image_user(image))?)
+    Ok(engine.prune_images(wanted)?)
 }
 
 fn images_text(pruned: &Pruned) -> String {

@@ -13,10 +13,7 @@ pub(crate) fn run(settings: &Settings, args: RmiArgs) -> Result<u8, Error> {
     let options = RemoveOptions { force: args.force };
     let mut code = 0;
     for name in &args.images {
-        match engine
-            .store()
-            .remove(name, options, &|image| engine.image_user(image))
-        {
+        match engine.remove_image(name, options) {
             Ok(removals) => {
                 print::out(&removals.iter().map(line).collect::<String>())?;
             }

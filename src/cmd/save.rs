@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 
-use container_core::image::Store;
-use container_core::image::archive::{Format, save, select};
+use container_core::Engine;
+use container_core::image::archive::{Format, select};
 
 use super::output::{Output, failed};
 use crate::cli::image::SaveArgs;
@@ -18,25 +18,20 @@ pub(crate) fn run(settings: &Settings, args: SaveArgs) -> Result<u8, Error> {
     }
     let engine = settings.engine()?;
     match args.output {
-        None => write(
-            engine.store(),
-            &args.images,
-            io::stdout().lock(),
-            Path::new("-"),
-        )?,
+        None => write(&engine, &args.images, io::stdout().lock(), Path::new("-"))?,
         Some(path) => {
             let mut output = Output::create(&path)?;
-            write(engine.store(), &args.images, &mut output.file, &path)?;
+            write(&engine, &args.images, &mut output.file, &path)?;
             output.keep()?;
         }
     }
     Ok(0)
 }
 
-fn write(store: &Store, names: &[String], to: impl Write, path: &Path) -> Result<(), Error> {
+fn write(engine: &Engine, names: &[String], to: impl Write, path: &Path) -> Result<(), Error> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let selected = select(store, &names)?;
+    let selected = select(engine.store(), &names)?;
     let mut output = BufWriter::with_capacity(256 << 10, to);
-    save(store, &selected, Format::default(), &mut output)?;
+    engine.save_images(&selected, Format::default(), &mut output)?;
     output.flush().map_err(failed("write", path))
 }

@@ -15,6 +15,8 @@ pub(crate) fn run(settings: &Settings, args: TagArgs) -> Result<u8, Error> {
     if target.digest().is_some() {
         return Err(Error::TagDigest);
     }
-    settings.engine()?.store().tag(&args.source, &target)?;
+    let engine = settings.engine()?;
+    let tagged = engine.tag(&args.source, &target);
+    tagged.map_err(super::with_tag)?;
     Ok(0)
 }

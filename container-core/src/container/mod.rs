@@ -292,9 +292,12 @@ impl Container {
     /// As [`stop`](Self::stop) and [`start`](Self::start).
     pub async fn restart(&self, signal: Option<i32>, timeout: Option<Duration>) -> Result<()> {
         match client::stop(&self.engine, &self.id, signal, timeout).await {
-            Ok(_) | Err(Error::NotRunning { .. }) => self.start().await,
-            Err(e) => Err(e),
+            Ok(_) | Err(Error::NotRunning { .. }) => self.start().await?,
+            Err(e) => return Err(e),
         }
+        let record = self.inspect()?.record;
+        Journal::new(self.engine.run_root()).container(&record, "restart", &[]);
+        Ok(())
     }
 
     /// Freezes all its processes.
@@ -332,7 +335,10 @@ impl Container {
             let Inspect { state, .. } = self.inspect()?;
             if state.status.is_live() {
                 if !force {
-                    return Err(Error::Running { id: id.clone() });
+                    return Err(Error::Running {
+                        id: id.clone(),
+                        status: state.status,
+                    });
                 }
                 match client::remove(&self.engine, id, volumes).await {
                     // It has just ended by itself.
@@ -363,7 +369,7 @@ impl Container {
             return Err(Error::Setting {
                 setting: "name",
                 value: name,
-                reason: "it is the container's current name".into(),
+                reason: "Renaming a container with the same name as its current name".into(),
             });
         }
         self.change(Change::Name(name.clone())).await?;

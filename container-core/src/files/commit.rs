@@ -166,7 +166,11 @@ fn tell(engine: &Engine, record: &Record, image: &Image, options: &CommitOptions
         ("imageID", image.id.to_string()),
         ("imageRef", reference.unwrap_or_default()),
     ];
-    Journal::new(engine.run_root()).container(record, "commit", &more);
+    let mut journal = Journal::new(engine.run_root());
+    if let Some(reference) = &options.reference {
+        journal.image(image.id.as_ref(), &reference.familiar(), "tag");
+    }
+    journal.container(record, "commit", &more);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::job::{Act, Entry, EntryKind, Failure, Job};
 use crate::cgroup::CgroupPath;
-use crate::events::{EventKind, Journal};
+use crate::events::Journal;
 use crate::state::{self, Change, Claim, Record, State, Taken};
 use crate::volume;
 
@@ -85,8 +85,7 @@ impl Files {
             let made = volume::make(&job.root, volume, durable)
                 .map_err(|e| failure("make a volume for", &files.dir)(io::Error::other(e)))?;
             if made {
-                let (kind, name) = (EventKind::Volume, &volume.name);
-                files.journal.other(kind, name, "create");
+                files.journal.volume(&volume.name, "create");
             }
         }
         Ok(files)

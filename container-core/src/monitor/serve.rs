@@ -276,7 +276,11 @@ impl Supervisor {
                 let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
                 let pid = u32::try_from(process.pid).unwrap_or(0);
                 _ = client.send(&News::Started { pid }, &fds);
-                let args = request.args.join(" ");
+                // Docker's entry point, which it has here too, is one of no more than a word.
+                let args = match request.args.split_first() {
+                    Some((program, rest)) => format!("{program} {}", rest.join(" ")),
+                    None => String::new(),
+                };
                 drop(fds);
                 self.files.tell(&format!("exec_create: {args}"), &[]);
                 self.files.tell(&format!("exec_start: {args}"), &[]);

@@ -367,6 +367,8 @@ impl Supervisor {
     pub(super) fn kill(&mut self) {
         if let Phase::Running(run) = &self.phase {
             _ = runtime::signal(&run.first.pidfd, libc::SIGKILL);
+            self.files
+                .tell("kill", &[("signal", libc::SIGKILL.to_string())]);
             self.thaw();
         }
     }

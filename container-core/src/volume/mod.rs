@@ -34,7 +34,7 @@ pub use error::{NameProblem, OptionProblem, VolumeError};
 pub(crate) use used::{RELEASED, remove_anonymous};
 
 use crate::engine::Engine;
-use crate::events::{EventKind, Journal};
+use crate::events::Journal;
 use crate::name;
 use crate::request::{MountPoint, MountSource, VolumeSource};
 use crate::state;
@@ -190,7 +190,7 @@ impl Volumes {
     }
 
     fn tell(&self, name: &str, action: &str) {
-        Journal::new(self.engine.run_root()).other(EventKind::Volume, name, action);
+        Journal::new(self.engine.run_root()).volume(name, action);
     }
 
     /// A volume and its lock; it is made when missing.

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Result, VolumeError, disk};
-use crate::events::{EventKind, Journal};
+use crate::events::Journal;
 use crate::request::MountPoint;
 use crate::state::RECORD;
 
@@ -96,7 +96,7 @@ pub(crate) fn remove_anonymous(
         let used = by_volume(&root.join(CONTAINERS), None).map_err(io::Error::other)?;
         if !used.contains_key(name) {
             let old = alone.rename().map_err(io::Error::other)?;
-            journal.other(EventKind::Volume, name, "destroy");
+            journal.volume(name, "destroy");
             remove(&old.path)?;
         }
     }

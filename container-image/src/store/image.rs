@@ -127,6 +127,12 @@ impl Store {
         Ok(rows)
     }
 
+    /// Whether the index has an entry as it is now.
+    fn is_entered(&self, entry: &Descriptor) -> bool {
+        let same = |other: &Descriptor| other.digest() == entry.digest();
+        Index::read(&self.layout).is_ok_and(|index| index.entries().iter().any(same))
+    }
+
     /// Every image that can be read, once for each manifest.
     pub(super) fn readable(&self, index: &Index) -> Vec<Image> {
         let mut images: Vec<Image> = Vec::new();
@@ -137,9 +143,11 @@ impl Store {
             }
             match self.load(index, entry) {
                 Ok(image) => images.push(image),
-                Err(error) => {
+                Err(error) if self.is_entered(entry) => {
                     tracing::warn!(digest = %entry.digest(), %error, "image left out of the list");
                 }
+                // Removed since the index was read.
+                Err(_) => {}
             }
         }
         images
@@ -191,8 +199,8 @@ impl Store {
         }
         let Some(prefix) = id_prefix(name) else {
             return Err(match reference {
-                Ok(reference) => StoreError::NotFound {
-                    name: reference.familiar(),
+                Ok(_) => StoreError::NotFound {
+                    name: name.to_owned(),
                 },
                 Err(error) => error.into(),
             });
