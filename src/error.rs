@@ -81,7 +81,7 @@ pub(crate) enum Error {
     Namespace(#[from] namespace::NamespaceError),
     #[error(transparent)]
     Security(#[from] security::SecurityError),
-    #[error("opening seccomp profile ({}) failed: {}", path.display(), reason(source))]
+    #[error("opening seccomp profile ({0}) failed: open {0}: {1}", path.display(), reason(source))]
     SeccompFile { path: PathBuf, source: io::Error },
     #[error("invalid pull option: '{0}': must be one of \"always\", \"missing\" or \"never\"")]
     PullPolicy(String),
@@ -193,6 +193,11 @@ pub(crate) enum Error {
     AttachSeveral,
     #[error("Neither old nor new names may be empty")]
     EmptyName,
+    #[error("{source}\n{NAME}: failed to rename container named {container}")]
+    Rename {
+        container: String,
+        source: container_core::Error,
+    },
     #[error("you must provide one or more flags when using this command")]
     NothingToUpdate,
     #[error("conflicting options: cannot specify both --restart and --rm")]
@@ -307,6 +312,23 @@ impl Error {
         )
     }
 
+    /// Whether flags alone show it, before the image and the machine are asked.
+    fn is_of_flags(&self) -> bool {
+        matches!(
+            self,
+            Self::EnvFile { .. }
+                | Self::LabelFile { .. }
+                | Self::Namespace(_)
+                | Self::Security(_)
+                | Self::SeccompFile { .. }
+                | Self::Swappiness(_)
+                | Self::RestartAndRemove
+                | Self::LogFlags(_)
+                | Self::Health(health::HealthError::Conflict | health::HealthError::Retries)
+                | Self::Restart(restart::RestartError::NoPolicy | restart::RestartError::Retries)
+        )
+    }
+
     /// Whether the reader of our output went away.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         let (Self::Output(error) | Self::Archive(ArchiveError::Write(error))) = self else {
@@ -324,9 +346,12 @@ impl Error {
             | Self::NeedsArgument { .. }
             | Self::InvalidArgument { .. } => 125,
             Self::Arguments { .. } | Self::InputNotTerminal | Self::AttachDetach => 1,
-            Self::ObjectTemplate(TemplateError::Parse { .. }) => 64,
+            Self::ObjectTemplate(TemplateError::Parse { .. })
+            | Self::EventTemplate(TemplateError::Parse { .. }) => 64,
             // As if SIGPIPE had ended us.
             _ if self.is_broken_pipe() => 128 + 13,
+            // A client of Docker's that waits for a start to fail does not look why.
+            Self::Core(_) if verb.is_some_and(|verb| verb.name() == "start") => 1,
             Self::Core(error) => match error.command() {
                 Some(CommandProblem::NotFound) => 127,
                 Some(CommandProblem::NotExecutable) => 126,
@@ -334,6 +359,7 @@ impl Error {
                 None if is_of_process(error) && verb.is_some_and(|v| v.name() == "exec") => 126,
                 None => verb_code(verb),
             },
+            _ if self.is_of_flags() && verb.is_some_and(|verb| verb.name() == "create") => 125,
             _ => verb_code(verb),
         }
     }

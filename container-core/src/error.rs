@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::state::Status;
+
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -12,13 +14,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A setting of a container makes no sense or cannot be honoured here.
-    #[error("invalid {setting} {value:?}: {reason}")]
+    #[error("{}", refusal(setting, value, reason))]
     Setting {
         /// The setting, as the builder's method and the CLI's flag call it.
         setting: &'static str,
         /// What it was set to.
         value: String,
-        /// Why that is wrong and what would be right.
+        /// Why that is wrong and what would be right. One that begins with a capital is a whole sentence, Docker's where
+        /// it has one, and stands alone.
         reason: String,
     },
     /// The image's name cannot be parsed.
@@ -30,7 +33,7 @@ pub enum Error {
     /// No such image locally, and pulling was not allowed.
     #[error("No such image: {image}")]
     NoSuchImage {
-        /// As the caller wrote it.
+        /// Its name, with the tag that was meant.
         image: String,
     },
     /// The image is for other machines than the caller asked for.
@@ -104,8 +107,8 @@ pub enum Error {
     },
     /// Another container has the name.
     #[error(
-        "the container name {name:?} is already in use by container {id}; remove or rename that \
-         container to be able to reuse the name"
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to \
+         remove (or rename) that container to be able to reuse that name."
     )]
     NameInUse {
         /// The name.
@@ -115,12 +118,15 @@ pub enum Error {
     },
     /// A container cannot be removed while it runs.
     #[error(
-        "You cannot remove a running container {id}. Stop the container before attempting \
-         removal or force remove"
+        "You cannot remove a {} container {id}. {} the container before attempting removal or force remove",
+        status.as_str(),
+        way_to_stop(*status),
     )]
     Running {
         /// Its id.
         id: String,
+        /// Whether it runs, stands still, or will be started again.
+        status: Status,
     },
     /// No container has this id or name.
     #[error("No such container: {name}")]
@@ -282,5 +288,20 @@ impl Error {
 
     pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { action, source }
+    }
+}
+
+fn way_to_stop(status: Status) -> &'static str {
+    match status {
+        Status::Paused => "Unpause and then stop",
+        _ => "Stop",
+    }
+}
+
+/// A sentence stands alone; any other reason needs to be told of what.
+fn refusal(setting: &str, value: &str, reason: &str) -> String {
+    match reason.starts_with(char::is_uppercase) {
+        true => reason.to_owned(),
+        false => format!("invalid {setting} {value:?}: {reason}"),
     }
 }

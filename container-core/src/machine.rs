@@ -169,7 +169,17 @@ fn named_devices(device: &Device, devices: &mut Vec<HostDevice>) -> Result<()> {
         value: device.host.display().to_string(),
         reason,
     };
-    let metadata = fs::metadata(&device.host).map_err(|e| wrong(e.to_string()))?;
+    let metadata = fs::metadata(&device.host).map_err(|e| {
+        wrong(format!(
+            "Error gathering device information while adding custom device {:?}: {}",
+            device.host,
+            e.to_string()
+                .split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_lowercase()
+        ))
+    })?;
     let kind = metadata.file_type();
     let is_device = kind.is_block_device() || kind.is_char_device();
     if !is_device && !kind.is_dir() {

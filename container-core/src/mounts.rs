@@ -133,7 +133,7 @@ fn check_propagation(points: &[MountPoint]) -> Result<()> {
                 setting: "mount",
                 value: mount.propagation.clone(),
                 reason: format!(
-                    "path {} is mounted on {point} but it is not a shared{} mount",
+                    "Path {} is mounted on {point} but it is not a shared{} mount",
                     bind.path.display(),
                     if shared { "" } else { " or slave" }
                 ),

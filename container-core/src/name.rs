@@ -68,9 +68,11 @@ pub(crate) fn choose(asked: Option<String>) -> Result<String> {
     if first && rest && bare.len() >= 2 && bare.len() <= 255 {
         return Ok(bare.to_owned());
     }
+    let reason =
+        format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
     Err(Error::Setting {
         setting: "name",
         value: name,
-        reason: "only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed".into(),
+        reason,
     })
 }

@@ -22,7 +22,7 @@ use crate::mountpoints;
 use crate::mounts::{self, Mounted};
 use crate::name;
 use crate::plan::{self, Plan, User};
-use crate::request::{Limits, Request, RestartPolicy, UserNamespace};
+use crate::request::{IpcMode, Limits, NamespaceMode, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
 use crate::stdio::{self, Prepared, Stdio, Streams, Wanted};
@@ -218,6 +218,13 @@ fn record(engine: &Engine, base: &Base, mut request: Request) -> Result<Record> 
     let id = name::new_id()?;
     let name = name::choose(request.name.take())?;
     inherit_labels(&mut request, config(base));
+    // Whose namespaces they are stays true when that container gets another name.
+    if let NamespaceMode::Container(other) = &mut request.pid {
+        *other = state::find(engine, other)?;
+    }
+    if let IpcMode::Container(other) = &mut request.ipc {
+        *other = state::find(engine, other)?;
+    }
     let mounts = mounts::points(engine, &request, config(base))?;
     Ok(Record {
         id,
@@ -487,7 +494,7 @@ fn stop_signal(request: &Request, config: Option<&oci_spec::image::Config>) -> R
     let Some(name) = name else { return Ok(15) };
     spec::signal_number(&name).ok_or_else(|| Error::Setting {
         setting: "stop_signal",
+        reason: format!("Invalid signal: {name}"),
         value: name,
-        reason: "no such signal (see signal(7))".into(),
     })
 }

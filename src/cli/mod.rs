@@ -86,7 +86,13 @@ fn dispatch(args: Vec<OsString>, verb: &mut Option<&'static Verb>) -> Result<u8,
     let (found, used) = match verbs::find(&text) {
         Lookup::Verb(found, used) => (found, used),
         Lookup::Group(group) => {
-            return print::out(&help::group(group, help::width())).map(|()| 0);
+            let help = help::group(group, help::width());
+            match text.len() {
+                // Asked for.
+                2 => print::out(&help)?,
+                _ => print::err(help.trim_end()),
+            }
+            return Ok(0);
         }
         Lookup::Help(topic) => return help_on(&words, topic),
         Lookup::Later { name, why } => return Err(Error::NotYet { name, why }),

@@ -2,6 +2,7 @@
 //! said in pflag's words.
 
 use std::error::Error as _;
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
@@ -41,6 +42,26 @@ pub(crate) fn docker_ways(command: Command) -> Command {
             _ => arg.allow_hyphen_values(true),
         })
         .arg(help)
+}
+
+/// Why a text is not the number that a flag wants, in Go's words.
+fn number(source: &(dyn std::error::Error + 'static), value: &str) -> Option<String> {
+    let what = match source
+        .downcast_ref::<ParseIntError>()
+        .map(ParseIntError::kind)
+    {
+        Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => "value out of range",
+        Some(_) => "invalid syntax",
+        // clap has a range for each type of numbers, and no type for its error.
+        None if source
+            .to_string()
+            .starts_with(&format!("{value} is not in ")) =>
+        {
+            "value out of range"
+        }
+        None => return None,
+    };
+    Some(format!("parsing {value:?}: {what}"))
 }
 
 /// True when a flag is a switch, which Docker's help shows without a value's type.
@@ -100,10 +121,11 @@ pub(crate) fn explain(error: &clap::Error, command: &Command, verb: Option<&Verb
         }
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => Error::InvalidArgument {
             flag: flag_name(command, &arg),
+            reason: error.source().map_or_else(
+                || "not one of its values".into(),
+                |source| number(source, &value).unwrap_or_else(|| source.to_string()),
+            ),
             value,
-            reason: error
-                .source()
-                .map_or_else(|| "not one of its values".into(), |e| e.to_string()),
             usage: usage(),
         },
         ErrorKind::InvalidUtf8 => Error::NotText,
@@ -226,6 +248,14 @@ mod tests {
             (
                 &["run", "-m", "12zz", "x"],
                 "invalid argument \"12zz\" for \"-m, --memory\" flag: invalid suffix: 'zz' (use b, k, m, g, t or p)",
+            ),
+            (
+                &["run", "--stop-timeout", "soon", "x"],
+                "invalid argument \"soon\" for \"--stop-timeout\" flag: parsing \"soon\": invalid syntax",
+            ),
+            (
+                &["run", "--blkio-weight", "99999", "x"],
+                "invalid argument \"99999\" for \"--blkio-weight\" flag: parsing \"99999\": value out of range",
             ),
             (
                 &["run", "--rm=maybe", "x"],

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -35,7 +36,7 @@ impl Output {
         let in_place = fs::metadata(path).is_ok_and(|file| !file.is_file());
         let partial = (!in_place).then(|| partial_path(path));
         let file = match &partial {
-            Some(partial) => File::create(partial).map_err(failed("create", path)),
+            Some(partial) => private(partial).map_err(failed("create", path)),
             None => File::create(path).map_err(failed("open", path)),
         };
         Ok(Self {
@@ -61,6 +62,16 @@ impl Drop for Output {
             _ = fs::remove_file(partial);
         }
     }
+}
+
+/// A new file that is nobody else's to read, as Docker's.
+fn private(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn partial_path(path: &Path) -> PathBuf {

@@ -14,7 +14,11 @@ pub(crate) fn run(settings: &Settings, args: PortArgs) -> Result<u8, Error> {
     match args.port {
         None => Ok(0),
         Some(port) => Err(Error::NotPublished {
-            port,
+            // Docker says the protocol, whether it was given or not.
+            port: match port.contains('/') {
+                true => port,
+                false => port + "/tcp",
+            },
             container: args.container,
         }),
     }

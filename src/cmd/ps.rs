@@ -26,9 +26,10 @@ pub(crate) fn run(settings: &Settings, args: PsArgs) -> Result<u8, Error> {
     let filters = ContainerFilters::new(args.filter)?;
     let engine = settings.engine()?;
     let related = related(&engine, &filters)?;
-    let last = match args.latest {
-        true => Some(1),
-        false => usize::try_from(args.last).ok().filter(|last| *last > 0),
+    // A number that was given counts more than `--latest`.
+    let last = match (args.latest, args.last) {
+        (true, -1) => Some(1),
+        (_, last) => usize::try_from(last).ok().filter(|last| *last > 0),
     };
     let containers = match args.all || last.is_some() || filters.wants_all() {
         true => engine.containers()?,

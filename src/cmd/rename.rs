@@ -10,8 +10,11 @@ pub(crate) fn run(settings: &Settings, args: RenameArgs) -> Result<u8, Error> {
     if old.is_empty() || new.is_empty() {
         return Err(Error::EmptyName);
     }
-    let mut container = settings.engine()?.get(old)?;
     let new = new.strip_prefix('/').unwrap_or(new);
-    super::runtime()?.block_on(container.rename(new))?;
-    Ok(0)
+    let engine = settings.engine()?;
+    let renamed = super::runtime()?.block_on(async { engine.get(old)?.rename(new).await });
+    renamed.map(|()| 0).map_err(|source| Error::Rename {
+        container: old.to_owned(),
+        source,
+    })
 }

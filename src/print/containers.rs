@@ -108,7 +108,7 @@ pub(crate) fn row(
     options: &Options,
 ) -> Row {
     let Inspect { record, state } = container;
-    let command = record.args.join(" ");
+    let command = command(&record.args);
     let created = timestamp(&record.created).unwrap_or(Timestamp::UNIX_EPOCH);
     let flag = |mount: &Mount| {
         // Docker shows what `--tmpfs` mounts nowhere else either.
@@ -160,6 +160,17 @@ pub(crate) fn row(
         state: state.status.as_str(),
         status: status(state, options.now),
     }
+}
+
+/// A command line as Docker tells it: an argument with a space in quotes, the program as it is.
+fn command(args: &[String]) -> String {
+    let mut words = args.iter();
+    let mut line = words.next().cloned().unwrap_or_default();
+    for word in words {
+        let quote = if word.contains(' ') { "'" } else { "" };
+        line.push_str(&format!(" {quote}{word}{quote}"));
+    }
+    line
 }
 
 /// A time of a record, which is empty for what has not happened.
@@ -230,6 +241,14 @@ mod tests {
         ] {
             assert_eq!(status(&state, now), want);
         }
+    }
+
+    #[test]
+    fn command_lines() {
+        let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+        assert_eq!(command(&args(&["a b", "c d", "e", ""])), "a b 'c d' e ");
+        assert_eq!(command(&args(&["sh"])), "sh");
+        assert_eq!(command(&[]), "");
     }
 
     #[test]

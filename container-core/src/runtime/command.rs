@@ -15,6 +15,9 @@ pub(super) fn execute(args: &[String], env: &[String]) -> Fault {
     let (Some(program), Ok(c_args), Ok(c_env)) = (args.first(), strings(args), strings(env)) else {
         return not_found("", "empty command");
     };
+    if program.is_empty() {
+        return not_found(program, "executable file not found in $PATH");
+    }
     if program.contains('/') {
         return explain(program, program, &sys::exec(&c_args[0], &c_args, &c_env));
     }

@@ -336,7 +336,7 @@ pub(super) fn prepare(process: &Process, join: &Join) -> Result<(), Fault> {
             Fault::Setting {
                 setting: "oom_score_adj".into(),
                 value: adjust.to_string(),
-                reason: format!("{e} (lowering it needs CAP_SYS_RESOURCE)"),
+                reason: format!("it cannot be set: {e} (lowering it needs CAP_SYS_RESOURCE)"),
             }
         })?;
     }

@@ -206,7 +206,9 @@ fn bind_fault(mount: &Mount, path: &str, error: &io::Error) -> Fault {
         return Fault::Setting {
             setting: "mount".into(),
             value: mount.target.clone(),
-            reason: format!("bind source path does not exist: {path}"),
+            reason: format!(
+                "Invalid mount config for type \"bind\": bind source path does not exist: {path}"
+            ),
         };
     }
     Fault::setup(mount, error)

@@ -173,7 +173,7 @@ fn cwd_fault(path: &str, error: &io::Error) -> Fault {
     Fault::Setting {
         setting: "workdir".into(),
         value: path.to_owned(),
-        reason: error.to_string(),
+        reason: format!("it cannot be entered: {error}"),
     }
 }
 

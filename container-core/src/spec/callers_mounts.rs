@@ -247,14 +247,17 @@ fn tmpfs_option(option: &str) -> Result<String> {
         None if FLAGS.contains(&option) || plan::is_propagation(option) => None,
         None if option == "remount" => Some("a mount that is made cannot be a remount"),
         None if option == "mand" => Some("the kernel has no mandatory locks since 5.15"),
-        _ => Some("invalid tmpfs option (see tmpfs(5))"),
+        _ => Some(""),
     };
     match reason {
         None => Ok(option.to_owned()),
         Some(reason) => Err(Error::Setting {
             setting: "tmpfs",
             value: option.to_owned(),
-            reason: reason.into(),
+            reason: match reason {
+                "" => format!("Invalid tmpfs option [{option:?}]"),
+                reason => reason.into(),
+            },
         }),
     }
 }

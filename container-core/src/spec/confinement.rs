@@ -180,7 +180,13 @@ fn parse(setting: &'static str, name: &str) -> Result<Capability> {
     serde_json::from_value(serde_json::Value::String(full)).map_err(|_| Error::Setting {
         setting,
         value: name.to_owned(),
-        reason: "unknown capability (see capabilities(7))".into(),
+        reason: format!(
+            "Invalid {}: unknown capability: \"CAP_{bare}\"",
+            match setting {
+                "cap_add" => "CapAdd",
+                _ => "CapDrop",
+            }
+        ),
     })
 }
 

@@ -73,7 +73,7 @@ pub(super) fn root_propagation(mounts: &[MountPoint]) -> Option<String> {
     }
 }
 
-/// The root, then Docker's own, then the caller's, parents before children.
+/// The root, then Docker's own, then the caller's, parents before children, then the files of `/etc`.
 pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
     let mut mounts = root(input);
     mounts.extend(own(input));
@@ -95,7 +95,10 @@ pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
             .any(|c| c == own || in_dev(c))
     };
     mounts.retain(|own| !replaced(own));
+    let mut etc = etc(input).to_vec();
+    etc.retain(|own| !replaced(own));
     mounts.extend(callers);
+    mounts.extend(etc);
     Ok(mounts)
 }
 
@@ -146,19 +149,23 @@ fn own(input: &Input<'_>) -> Vec<Mount> {
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &plain(read_only)),
     ];
     mounts.extend(ipc(input));
+    mounts
+}
+
+/// The files of `/etc` that are written for the container. They lie over the caller's mounts, too: a volume on `/etc`
+/// does not take a container's names from it.
+fn etc(input: &Input<'_>) -> [Mount; 3] {
     let mut options = vec!["rbind", "rprivate"];
     // They are the root file system's to the container.
-    if request.read_only {
+    if input.request.read_only {
         options.push("ro");
     }
-    for (target, source) in [
+    [
         ("/etc/resolv.conf", &input.etc.resolv_conf),
         ("/etc/hostname", &input.etc.hostname),
         ("/etc/hosts", &input.etc.hosts),
-    ] {
-        mounts.push(mount(target, "bind", &source.to_string_lossy(), &options));
-    }
-    mounts
+    ]
+    .map(|(target, source)| mount(target, "bind", &source.to_string_lossy(), &options))
 }
 
 /// Options of devpts: terminals belong to the group tty, number 5 everywhere, if there is one.

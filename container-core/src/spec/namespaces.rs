@@ -45,7 +45,7 @@ pub(super) fn check(request: &Request) -> Result<()> {
             continue;
         };
         if request.uts == NamespaceMode::Host {
-            let reason = "conflicts with the host's UTS namespace, whose names stay as they are";
+            let reason = "Conflicting options: hostname and the UTS mode";
             return Err(wrong(setting, name, reason));
         }
         let strange = |c: char| c.is_whitespace() || c.is_control();
@@ -171,9 +171,11 @@ fn sysctl(request: &Request, name: &str, value: &str) -> Result<String> {
     let net = dotted.starts_with("net.");
     let clean = dotted.split('.').all(|part| !part.is_empty()) && !dotted.contains('\0');
     let reason = if !clean || !(ipc || net) {
-        "it does not belong to a namespace of the container"
+        format!(
+            "Sysctl '{name}={value}' is not whitelisted: it does not belong to a namespace of the container"
+        )
     } else if ipc && request.ipc == IpcMode::Host || net && request.network == Network::Host {
-        "the container shares the namespace it belongs to with the host"
+        "the container shares the namespace it belongs to with the host".into()
     } else {
         return Ok(dotted);
     };

@@ -69,7 +69,8 @@ pub fn mount_points(
         };
         let same = |p: &MountPoint| p.mount.target == mount.target;
         if points[inherited..].iter().any(same) {
-            return Err(wrong(mount.target, "duplicate mount point"));
+            let reason = format!("Duplicate mount point: {}", mount.target);
+            return Err(wrong(mount.target, reason));
         }
         replaced.push(mount.target.clone());
         points.push(named(mount)?);

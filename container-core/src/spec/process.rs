@@ -82,7 +82,7 @@ fn args(input: &Input<'_>) -> Result<Vec<String>> {
         return Err(Error::Setting {
             setting: "args",
             value: request.image.clone(),
-            reason: "no command specified: the image names none".into(),
+            reason: "No command specified".into(),
         });
     }
     no_nul("args", &args)?;
@@ -158,8 +158,10 @@ fn workdir(input: &Input<'_>) -> Result<String> {
     if !dir.starts_with('/') || dir.contains('\0') {
         return Err(Error::Setting {
             setting: "workdir",
+            reason: format!(
+                "The working directory '{dir}' is invalid, it needs to be an absolute path"
+            ),
             value: dir,
-            reason: "it needs to be an absolute path".into(),
         });
     }
     Ok(dir)
@@ -221,7 +223,7 @@ fn oom_score_adj(input: &Input<'_>) -> Result<Option<i32>> {
         Some(n) if !(-1000..=1000).contains(&n) => Err(Error::Setting {
             setting: "oom_score_adj",
             value: n.to_string(),
-            reason: "must lie between -1000 and 1000".into(),
+            reason: format!("Invalid value {n}, range for oom score adj is [-1000, 1000]"),
         }),
         // What protects the engine from the OOM killer is not for its containers.
         None if input.host.oom_score_adj < 0 => Ok(Some(0)),
@@ -248,6 +250,9 @@ pub(crate) fn exec(
     }
     process.args.clone_from(&request.args);
     process.init = false;
+    if request.tty && !process.env.iter().any(|e| e.starts_with("TERM=")) {
+        process.env.push("TERM=xterm".to_owned());
+    }
     merge(&mut process.env, &request.env);
     if let Some(dir) = &request.workdir {
         process.cwd.clone_from(dir);

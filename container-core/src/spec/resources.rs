@@ -50,7 +50,7 @@ fn set<T: Copy + Default + PartialEq>(limit: Option<T>) -> Option<T> {
 
 fn at_least_minimum(setting: &'static str, value: u64) -> Result<i64> {
     if value < MINIMUM_MEMORY {
-        return Err(wrong(setting, value, "the minimum is 6 MiB"));
+        return Err(wrong(setting, value, "Minimum memory limit allowed is 6MB"));
     }
     bytes(setting, value)
 }
@@ -81,7 +81,7 @@ fn memory(input: &Input<'_>) -> Result<Option<LinuxMemory>> {
             return Err(wrong(
                 "memory_reservation",
                 reservation,
-                "is more than the memory limit",
+                "Minimum memory limit can not be less than memory reservation limit, see usage",
             ));
         }
         memory.set_reservation(Some(bytes));
@@ -109,10 +109,13 @@ fn swap(swap: Option<i64>, memory: Option<i64>) -> Result<Option<i64>> {
     let wrong = |swap: i64, reason: &str| Err(wrong("memory_swap", swap, reason));
     match (swap, memory) {
         (Some(-1), _) => Ok(Some(-1)),
-        (Some(swap), None) => wrong(swap, "needs a memory limit beside it"),
+        (Some(swap), None) => wrong(
+            swap,
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ),
         (Some(swap), Some(limit)) if swap < limit => wrong(
             swap,
-            "counts memory and swap together, so it cannot be less than the memory limit",
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
         ),
         (Some(swap), Some(_)) => Ok(Some(swap)),
         // Docker gives as much swap as memory when only memory is limited.
@@ -137,7 +140,9 @@ fn cpu(input: &Input<'_>) -> Result<Option<LinuxCpu>> {
         let most = if count == 0 { 1e10 } else { count as f64 };
         // 1 ms in the kernel's units is the least that it accepts.
         if !(1_000.0..=most * 100_000.0).contains(&quota) {
-            let reason = format!("must be from 0.01 to {most}, the number of processors");
+            let reason = format!(
+                "Range of CPUs is from 0.01 to {most:.2}, as there are only {most} CPUs available"
+            );
             return Err(wrong("cpus", cpus, reason));
         }
         #[expect(
@@ -152,14 +157,15 @@ fn cpu(input: &Input<'_>) -> Result<Option<LinuxCpu>> {
             return Err(wrong(
                 "cpu_period",
                 period,
-                "must lie between 1000 and 1000000 µs",
+                "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
             ));
         }
         cpu.set_period(Some(period));
     }
     if let Some(quota) = set(limits.cpu_quota) {
         if (0..1_000).contains(&quota) {
-            return Err(wrong("cpu_quota", quota, "must be at least 1000 µs"));
+            let reason = "CPU cfs quota can not be less than 1ms (i.e. 1000)";
+            return Err(wrong("cpu_quota", quota, reason));
         }
         cpu.set_quota(Some(quota));
     }
@@ -212,7 +218,13 @@ fn set_list(setting: &'static str, list: String, available: &str) -> Result<Stri
     };
     let lacks = |there: Vec<_>| !wanted.iter().all(|range| covers(&there, *range));
     if ranges(available).is_some_and(lacks) {
-        let reason = format!("not all of them are there: available are {available}");
+        let reason = format!(
+            "Requested {} are not available - requested {list}, available: {available}",
+            match setting {
+                "cpuset_mems" => "memory nodes",
+                _ => "CPUs",
+            }
+        );
         return Err(wrong(setting, list, reason));
     }
     Ok(list)

@@ -57,8 +57,9 @@ impl MountShown {
             MountSource::Volume(volume) => {
                 let name = volume.name.clone().unwrap_or_default();
                 let same = |m: &Mount| m.target == mount.target && m.spec.is_none();
-                // Docker labels what `--mount` asks for.
-                let labelled = record.request.mounts.iter().any(same);
+                // Docker labels what has a name, and what `--mount` asks for.
+                let named = !point.anonymous && mount.spec.is_some() && common.mode.is_empty();
+                let labelled = named || record.request.mounts.iter().any(same);
                 Self {
                     r#type: "volume",
                     source: volumes.join(&name).join("_data").display().to_string(),

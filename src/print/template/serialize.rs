@@ -23,6 +23,8 @@ pub(super) struct Builder;
 pub(super) struct Built {
     pub(super) value: Value,
     omitted: bool,
+    /// Whether Go has a pointer to it, which it leaves out only where it points nowhere.
+    pointed: bool,
 }
 
 impl From<Value> for Built {
@@ -30,6 +32,7 @@ impl From<Value> for Built {
         Self {
             value,
             omitted: false,
+            pointed: false,
         }
     }
 }
@@ -114,7 +117,10 @@ impl Serializer for Builder {
         Ok(Value::Nil.into())
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Built, Error> {
-        value.serialize(self)
+        Ok(Built {
+            pointed: true,
+            ..value.serialize(self)?
+        })
     }
     fn serialize_unit(self) -> Result<Built, Error> {
         Ok(Value::Nothing.into())
@@ -138,8 +144,8 @@ impl Serializer for Builder {
         let built = value.serialize(self)?;
         Ok(match (name, built.value) {
             ("Omit", value) => Built {
-                omitted: !value.truth(),
-                value,
+                omitted: !built.pointed && !value.truth(),
+                ..value.into()
             },
             ("NilList", Value::List(list)) if list.is_empty() => Value::NilList.into(),
             ("NilMap", Value::Map(map)) if map.entries.is_empty() => Value::NilMap.into(),
@@ -274,7 +280,7 @@ impl SerializeStruct for StructBuilder {
         name: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        let Built { value, omitted } = value.serialize(Builder)?;
+        let Built { value, omitted, .. } = value.serialize(Builder)?;
         self.0.fields.push(Field {
             name,
             value,

@@ -16,7 +16,7 @@ fn with(mounts: &[Mount]) -> Request {
 }
 
 #[test]
-fn the_callers_mounts_come_last_parents_first() {
+fn the_callers_mounts_come_after_ours_parents_first() {
     let request = with(&[
         bind("/1", "/a/b/c"),
         tmpfs("/x", &[]),
@@ -24,7 +24,10 @@ fn the_callers_mounts_come_last_parents_first() {
         bind("/3", "//a/./x/../b/"),
     ]);
     let targets = Case::default().targets(&request);
-    assert_eq!(targets[11..], ["/x", "/a", "/a/b", "/a/b/c"]);
+    let etc = ["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"];
+    assert_eq!(targets[8..12], ["/x", "/a", "/a/b", "/a/b/c"]);
+    // Over a volume on /etc, too.
+    assert_eq!(targets[12..], etc);
 }
 
 #[test]
@@ -39,7 +42,8 @@ fn the_callers_mounts_replace_ours() {
         let case = Case::default();
         let mut want = case.targets(&asked(|_| {}));
         want.retain(|t| !gone.contains(&&**t));
-        want.push(target.trim_end_matches('/').to_owned());
+        let etc = want.iter().position(|target| target.starts_with("/etc/"));
+        want.insert(etc.unwrap(), target.trim_end_matches('/').to_owned());
         assert_eq!(case.targets(&with(&[bind("/s", target)])), want, "{target}");
     }
 }
@@ -275,14 +279,14 @@ fn options_of_tmpfs() {
         );
     }
     for (bad, why) in [
-        ("bind", "invalid tmpfs"),
-        ("rbind", "invalid tmpfs"),
-        ("foo=1", "invalid tmpfs"),
-        ("size", "invalid tmpfs"),
-        ("size=", "invalid tmpfs"),
-        ("", "invalid tmpfs"),
-        ("rro", "invalid tmpfs"),
-        ("iversion", "invalid tmpfs"),
+        ("bind", "Invalid tmpfs"),
+        ("rbind", "Invalid tmpfs"),
+        ("foo=1", "Invalid tmpfs"),
+        ("size", "Invalid tmpfs"),
+        ("size=", "Invalid tmpfs"),
+        ("", "Invalid tmpfs"),
+        ("rro", "Invalid tmpfs"),
+        ("iversion", "Invalid tmpfs"),
         ("remount", "cannot be a remount"),
         ("mand", "no mandatory locks"),
     ] {
@@ -323,7 +327,7 @@ fn mounts_that_are_refused() {
         Case::default().refuses(&with(&[mount]), "mount", value, why);
     }
     let twice = with(&[bind("/1", "/t"), tmpfs("/t/./", &[])]);
-    Case::default().refuses(&twice, "mount", "/t", "duplicate");
+    Case::default().refuses(&twice, "mount", "/t", "Duplicate");
     // lxcfs covers these.
     for file in ["cpuinfo", "meminfo", "uptime"] {
         let target = format!("/proc/{file}");

@@ -176,7 +176,7 @@ fn capabilities_that_the_host_lacks() {
 #[test]
 fn unknown_capabilities() {
     let request = asked(|r| r.cap_add = strings(&["SYS_ROOT"]));
-    Case::default().refuses(&request, "cap_add", "SYS_ROOT", "unknown capability");
+    Case::default().refuses(&request, "cap_add", "SYS_ROOT", "CAP_SYS_ROOT");
     let request = asked(|r| r.cap_drop = strings(&[""]));
     Case::default().refuses(&request, "cap_drop", "", "unknown capability");
 }

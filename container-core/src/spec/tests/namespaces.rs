@@ -146,9 +146,9 @@ fn names_that_cannot_be() {
         Case::default().refuses(&request, "domainname", bad, why);
     }
     let request = asked(|r| (r.uts, r.hostname) = (Host, Some("h".into())));
-    Case::default().refuses(&request, "hostname", "h", "UTS namespace");
+    Case::default().refuses(&request, "hostname", "h", "the UTS mode");
     let request = asked(|r| (r.uts, r.domainname) = (Host, Some("d".into())));
-    Case::default().refuses(&request, "domainname", "d", "UTS namespace");
+    Case::default().refuses(&request, "domainname", "d", "the UTS mode");
     let request = asked(|r| r.domainname = Some("d".into()));
     let spec = Case::default().spec(&request);
     assert_eq!(spec.domainname().as_deref(), Some("d"));

@@ -138,7 +138,7 @@ fn two_at_one_place() {
         let Err(Error::Setting { reason, .. }) = points(&mounts, &[], &[]) else {
             panic!("{mounts:?}")
         };
-        assert_eq!(reason, "duplicate mount point");
+        assert!(reason.starts_with("Duplicate mount point: /"), "{reason}");
     }
     let weak = [Mount::bind("/s", "/a"), yielding("/a"), yielding("/a")];
     assert_eq!(points(&weak, &[], &[]).unwrap().len(), 1);

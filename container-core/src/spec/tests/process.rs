@@ -65,7 +65,7 @@ fn entrypoint_and_command() {
         });
         match want {
             Some(want) => assert_eq!(case.process(&request).args(), &some(want)),
-            None => case.refuses(&request, "args", "", "no command specified"),
+            None => case.refuses(&request, "args", "", "No command specified"),
         }
     }
 }
@@ -197,12 +197,7 @@ fn badness() {
     }
     for bad in [-1001, 1001] {
         let request = asked(|r| r.oom_score_adj = Some(bad));
-        Case::default().refuses(
-            &request,
-            "oom_score_adj",
-            &bad.to_string(),
-            "-1000 and 1000",
-        );
+        Case::default().refuses(&request, "oom_score_adj", &bad.to_string(), "[-1000, 1000]");
     }
 }
 
@@ -315,6 +310,12 @@ fn exec_as_another_user() {
     };
     let process = compile_exec(&base(), &request, 0xff);
     assert_eq!(process.env, ["A=2", "HOME=/mine"]);
+    let terminal = ExecRequest {
+        tty: true,
+        ..request.clone()
+    };
+    let process_there = compile_exec(&base(), &terminal, 0xff);
+    assert_eq!(process_there.env, ["A=2", "HOME=/mine", "TERM=xterm"]);
     assert_eq!(process.cwd, "/tmp");
     // --group-add is the container's, whoever runs in it.
     let want = plan::User::Lookup {

@@ -74,9 +74,9 @@ fn memory_that_cannot_be() {
     let case = Case::default();
     let least = 6 * MIB - 1;
     let request = limited(|l| l.memory = Some(least));
-    case.refuses(&request, "memory", &least.to_string(), "minimum is 6 MiB");
+    case.refuses(&request, "memory", &least.to_string(), "allowed is 6MB");
     let request = limited(|l| l.memory_reservation = Some(1));
-    case.refuses(&request, "memory_reservation", "1", "minimum is 6 MiB");
+    case.refuses(&request, "memory_reservation", "1", "allowed is 6MB");
     let request = limited(|l| l.memory = Some(1 << 63));
     case.refuses(&request, "memory", "9223372036854775808", "2^63");
     let swap = 100 * MIB as i64;
@@ -85,11 +85,16 @@ fn memory_that_cannot_be() {
         &request,
         "memory_swap",
         &swap.to_string(),
-        "needs a memory limit",
+        "always set the Memory limit",
     );
     for swap in [-2, 1, swap] {
         let request = limited(|l| (l.memory, l.memory_swap) = (Some(101 * MIB), Some(swap)));
-        case.refuses(&request, "memory_swap", &swap.to_string(), "cannot be less");
+        case.refuses(
+            &request,
+            "memory_swap",
+            &swap.to_string(),
+            "larger than memory limit",
+        );
     }
     let (limit, more) = (Some(8 * MIB), 8 * MIB + 1);
     let request = limited(|l| (l.memory, l.memory_reservation) = (limit, Some(more)));
@@ -97,7 +102,7 @@ fn memory_that_cannot_be() {
         &request,
         "memory_reservation",
         &more.to_string(),
-        "more than the memory limit",
+        "memory reservation limit",
     );
 }
 
@@ -153,9 +158,9 @@ fn processor_time_that_cannot_be() {
         (f64::NAN, "NaN"),
         (f64::INFINITY, "inf"),
     ] {
-        case.refuses(&cpus(n), "cpus", text, "from 0.01 to 4");
+        case.refuses(&cpus(n), "cpus", text, "from 0.01 to 4.00");
     }
-    case.refuses(&cpus(4.1), "cpus", "4.1", "0.01 to 4,");
+    case.refuses(&cpus(4.1), "cpus", "4.1", "only 4 CPUs");
     let mut unknown = Case::default();
     unknown.host.cpus = String::new();
     assert!(
@@ -170,10 +175,15 @@ fn processor_time_that_cannot_be() {
     }
     for n in [999, 1_000_001] {
         let request = limited(|l| l.cpu_period = Some(n));
-        case.refuses(&request, "cpu_period", &n.to_string(), "1000 and 1000000");
+        case.refuses(
+            &request,
+            "cpu_period",
+            &n.to_string(),
+            "less than 1ms (i.e. 1000)",
+        );
     }
     let request = limited(|l| l.cpu_quota = Some(999));
-    case.refuses(&request, "cpu_quota", "999", "at least 1000");
+    case.refuses(&request, "cpu_quota", "999", "less than 1ms (i.e. 1000)");
     for n in [1, 262_145] {
         let request = limited(|l| l.cpu_shares = Some(n));
         case.refuses(&request, "cpu_shares", &n.to_string(), "2 and 262144");
@@ -216,13 +226,13 @@ fn sets_of_processors() {
         case.refuses(&mems, "cpuset_mems", bad, "numbers and ranges");
     }
     for bad in ["4", "0-4", "0-4294967295", "0,7"] {
-        case.refuses(&cpus(bad), "cpuset_cpus", bad, "available are 0-3");
+        case.refuses(&cpus(bad), "cpuset_cpus", bad, "available: 0-3");
     }
     // Processor 1 is switched off.
     let mut gap = Case::default();
     gap.host.cpus = "0,2-3".into();
-    gap.refuses(&cpus("0-3"), "cpuset_cpus", "0-3", "available are 0,2-3");
-    gap.refuses(&cpus("1"), "cpuset_cpus", "1", "available are 0,2-3");
+    gap.refuses(&cpus("0-3"), "cpuset_cpus", "0-3", "available: 0,2-3");
+    gap.refuses(&cpus("1"), "cpuset_cpus", "1", "available: 0,2-3");
     assert!(gap.compile(&cpus("0,2")).is_ok() && gap.compile(&cpus("2-3,0")).is_ok());
     gap.host.cpus = "0-1,2-3".into();
     assert!(gap.compile(&cpus("0-3")).is_ok());
@@ -230,7 +240,7 @@ fn sets_of_processors() {
         &limited(|l| l.cpus = Some(4.5)),
         "cpus",
         "4.5",
-        "0.01 to 4,",
+        "only 4 CPUs",
     );
 }
 
