@@ -258,7 +258,7 @@ fn what_is_running_and_what_has_happened() {
         };
         told("create").prints("create box\n");
         told("start").prints("start box\n");
-        told("exec_start").prints("exec_start: true box\n");
+        told("exec_start").prints("exec_start: true  box\n");
         told("die").prints("die box\n");
         told("destroy").prints("destroy box\n");
         let lines = stage

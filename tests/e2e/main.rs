@@ -14,6 +14,7 @@ mod bad_input;
 mod boot;
 mod containers;
 mod crashes;
+mod equality;
 mod escapes;
 mod files;
 mod first_run;

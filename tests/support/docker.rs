@@ -3,7 +3,9 @@
 use super::images::Layout;
 use super::ran::{Ran, run};
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -16,7 +18,7 @@ pub(crate) struct Docker {
     host: String,
     image: String,
     // Dropped last: the daemon is needed to remove the image.
-    _daemon: Option<Daemon>,
+    daemon: Option<Daemon>,
 }
 
 impl Docker {
@@ -60,7 +62,7 @@ impl Docker {
         let docker = Docker {
             host,
             image: name,
-            _daemon: daemon,
+            daemon,
         };
         run(docker
             .command()
@@ -77,11 +79,43 @@ impl Docker {
         &self.image
     }
 
-    /// `docker`, pointed at this daemon.
+    /// The address of the daemon.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where a daemon of our own keeps what it keeps.
+    pub(crate) fn data(&self) -> Option<PathBuf> {
+        self.daemon
+            .as_ref()
+            .map(|daemon| daemon.dir.path().join("data"))
+    }
+
+    /// `docker`, whichever the PATH has, pointed at this daemon.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.args(["--host", &self.host]);
         command
+    }
+
+    /// The client of the daemon's release: a machine may have others, whose words are not the yardstick.
+    pub(crate) fn client() -> &'static Path {
+        static CLIENT: OnceLock<PathBuf> = OnceLock::new();
+        CLIENT.get_or_init(|| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let all = std::env::split_paths(&path).map(|dir| dir.join("docker"));
+            all.filter(|program| program.exists())
+                .find(|program| {
+                    let output = Command::new(program).arg("--version").output();
+                    output.is_ok_and(|output| {
+                        String::from_utf8_lossy(&output.stdout)
+                            .contains(&format!("version {RELEASE}"))
+                    })
+                })
+                .unwrap_or_else(|| {
+                    panic!("no client of Docker {RELEASE}x on the PATH (tests/run installs it)")
+                })
+        })
     }
 
     /// `docker run --rm --network none OPTIONS IMAGE COMMAND`.
