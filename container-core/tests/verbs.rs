@@ -395,8 +395,8 @@ async fn what_happens_is_told() {
     let want = [
         "create",
         "start",
-        "exec_create: true",
-        "exec_start: true",
+        "exec_create: true ",
+        "exec_start: true ",
         "exec_die",
         "rename",
         "kill",

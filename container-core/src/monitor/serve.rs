@@ -276,7 +276,7 @@ impl Supervisor {
                 let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
                 let pid = u32::try_from(process.pid).unwrap_or(0);
                 _ = client.send(&News::Started { pid }, &fds);
-                // Docker's entry point, which it has here too, is one of no more than a word.
+                // As Docker tells it: the program, a space, and the other arguments, even when there are none.
                 let args = match request.args.split_first() {
                     Some((program, rest)) => format!("{program} {}", rest.join(" ")),
                     None => String::new(),
