@@ -259,5 +259,11 @@ impl Drop for Daemon {
         }
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // It leaves the network namespace that containers share with it, and more when it did not obey.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        for point in points.filter(|point| Path::new(point).starts_with(self.dir.path())) {
+            let _ = Command::new("umount").args(["--lazy", point]).status();
+        }
     }
 }
