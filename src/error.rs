@@ -14,7 +14,7 @@ use crate::cli::verbs::Verb;
 use crate::cli::{NAME, pflag};
 use crate::flags::{
     container_filter, detach_keys, env, event_filter, filter, health, label, log, moment,
-    namespace, port, prune, restart, security, volume_filter,
+    namespace, port, prune, restart, security, userns, volume_filter,
 };
 use crate::print::template::TemplateError;
 
@@ -79,6 +79,8 @@ pub(crate) enum Error {
     },
     #[error(transparent)]
     Namespace(#[from] namespace::NamespaceError),
+    #[error(transparent)]
+    Userns(#[from] userns::UsernsError),
     #[error(transparent)]
     Security(#[from] security::SecurityError),
     #[error("opening seccomp profile ({0}) failed: open {0}: {1}", path.display(), reason(source))]

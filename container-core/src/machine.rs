@@ -14,7 +14,7 @@ use crate::request::{Device, IpcMode, Limits, NamespaceMode, Network, Request};
 use crate::runtime::sys;
 use crate::seccomp::Arch;
 use crate::spec::{Company, HostDevice, HostFacts};
-use crate::state::{Inspect, Status};
+use crate::state::{self, Inspect, Status};
 
 /// The facts for each of the two pure steps.
 #[derive(Debug)]
@@ -82,6 +82,17 @@ fn native_arch() -> Result<Arch> {
             source: std::io::Error::other(format!("{other} machines are not supported")),
         }),
     }
+}
+
+/// Where containers' ranges of ids come from.
+pub(crate) fn id_ranges(size: Option<u32>) -> Result<state::Pool> {
+    let read = |path| match fs::read_to_string(path) {
+        // No file means no ranges, which is an ordinary state of things.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(Error::io("read", path)),
+    };
+    let (subuid, subgid) = (read("/etc/subuid")?, read("/etc/subgid")?);
+    Ok(state::Pool::new(&subuid, &subgid, size))
 }
 
 /// The line of a kernel's file; empty when there is no such file.

@@ -193,7 +193,15 @@ pub enum UserNamespace {
     /// The engine's.
     #[default]
     Host,
-    /// One of its own with these maps.
+    /// One of its own, in which its ids are those of a range that no other container of the store
+    /// has: it keeps the range until it is removed. Ranges are 65536 ids long and come from the
+    /// lines of the user `containers` in `/etc/subuid` and `/etc/subgid`, else from root's, else
+    /// from 1879048192 to 2147483647, which is nobody's. The machine's root only.
+    Auto {
+        /// How many ids there are inside; 65536 when absent, which is also the most.
+        size: Option<u32>,
+    },
+    /// One of its own with these maps, in which both have an id 0. The machine's root only.
     Mapped {
         /// User ids.
         uids: Vec<IdMap>,

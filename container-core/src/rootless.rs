@@ -88,7 +88,7 @@ fn parse_map(text: &str) -> Vec<IdMap> {
 }
 
 /// The ranges (first id, count) of a user in the format of subuid(5).
-fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
+pub(crate) fn parse(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
     let uid = uid.to_string();
     text.lines()
         .filter_map(|line| {

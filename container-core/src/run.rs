@@ -21,7 +21,7 @@ use crate::monitor::job::{Act, Entry, EntryKind, Job};
 use crate::mountpoints;
 use crate::mounts::{self, Mounted};
 use crate::name;
-use crate::plan::{self, Plan, User};
+use crate::plan::{self, IdMaps, Plan, User};
 use crate::request::{IpcMode, Limits, NamespaceMode, Request, RestartPolicy, UserNamespace};
 use crate::spec::{self, Company, EtcFiles, HostFacts, Input, Rootfs};
 use crate::state::{self, Change, Inspect, Record, Status};
@@ -36,7 +36,7 @@ pub(crate) async fn start(
     streams: Wanted,
     attach: Option<Attach>,
 ) -> Result<Container> {
-    check(&request)?;
+    check(engine, &request)?;
     let mut ends = Ends::new(&request, streams, attach)?;
     let company = machine::company(engine, &request)?;
     let monitor = engine.monitor(company)?;
@@ -46,7 +46,7 @@ pub(crate) async fn start(
 
 /// Makes a container without starting it.
 pub(crate) async fn create(engine: &Engine, base: &Base, request: Request) -> Result<Container> {
-    check(&request)?;
+    check(engine, &request)?;
     // With whom it shares namespaces is asked at its start.
     let company = Company::default();
     let monitor = engine.monitor(company)?;
@@ -182,16 +182,17 @@ fn auto_remove_and_restart() -> Error {
 }
 
 /// What no later stage would notice.
-fn check(request: &Request) -> Result<()> {
+fn check(engine: &Engine, request: &Request) -> Result<()> {
     if request.auto_remove && request.restart != RestartPolicy::No {
         return Err(auto_remove_and_restart());
     }
-    if request.userns != UserNamespace::Host {
+    if request.userns != UserNamespace::Host && engine.is_rootless() {
         return Err(Error::Setting {
             setting: "userns",
-            value: format!("{:?}", request.userns),
-            reason: "a user namespace of the container's own takes layers with mapped owners, \
-                     which are not there yet; as an ordinary user all containers are in one"
+            value: if is_auto(request) { "auto" } else { "mapped" }.into(),
+            reason: "as an ordinary user all containers are in one user namespace, where root is \
+                     you; a further one takes id-mapped mounts of the layers, which only the \
+                     machine's root may make (mount_setattr(2))"
                 .into(),
         });
     }
@@ -238,7 +239,38 @@ fn record(engine: &Engine, base: &Base, mut request: Request) -> Result<Record> 
         args: Vec::new(),
         request,
         mounts,
+        id_maps: None,
     })
+}
+
+fn is_auto(request: &Request) -> bool {
+    matches!(request.userns, UserNamespace::Auto { .. })
+}
+
+/// The maps of a container's own user namespace, if it is to have one; when it has no range yet,
+/// those of any, and where the monitor finds one.
+fn id_maps(record: &Record) -> Result<(Option<IdMaps>, Option<state::Pool>)> {
+    if record.id_maps.is_some() {
+        return Ok((record.id_maps.clone(), None));
+    }
+    match &record.request.userns {
+        UserNamespace::Host => Ok((None, None)),
+        UserNamespace::Mapped { uids, gids } => {
+            let (uids, gids) = (uids.clone(), gids.clone());
+            Ok((Some(IdMaps { uids, gids }), None))
+        }
+        UserNamespace::Auto { size } => {
+            let pool = machine::id_ranges(*size)?;
+            let any = pool.any().ok_or_else(|| Error::Setting {
+                setting: "userns",
+                value: "auto".into(),
+                reason: "/etc/subuid and /etc/subgid name ranges for `containers` (or root), but \
+                         none is long enough: give them 65536 ids or more, or none"
+                    .into(),
+            })?;
+            Ok((Some(any), Some(pool)))
+        }
+    }
 }
 
 /// What keeps things that a container needs from being removed.
@@ -265,7 +297,12 @@ fn job(
     let mut mounted = Mounted::look_up(engine, act, &record)?;
     let devices = machine::devices(request)?;
     let block_devices = machine::block_devices(&request.limits)?;
-    let facts = machine::facts(engine)?;
+    let mut facts = machine::facts(engine)?;
+    let (id_maps, ranges) = id_maps(&record)?;
+    if id_maps.is_some() {
+        // Inside a user namespace all are there to be given.
+        facts.host.capabilities = u64::MAX;
+    }
     let run = engine.run_dir(&id);
     let etc = EtcFiles {
         hosts: run.join("hosts"),
@@ -282,6 +319,7 @@ fn job(
         rootfs: &rootfs,
         etc: &etc,
         host: &facts.host,
+        id_maps: id_maps.as_ref(),
         company,
         devices: &devices,
         block_devices: &block_devices,
@@ -322,9 +360,12 @@ fn job(
         capabilities: facts.host.capabilities,
         volumes: std::mem::take(&mut mounted.volumes),
         volume_locks: mounted.locks.len(),
+        ranges,
         record: {
             if act != Act::Start {
                 record.cgroup = cgroup.clone().into();
+                // That of a range is known when the monitor has one.
+                record.id_maps = id_maps.filter(|_| !is_auto(&record.request));
             }
             record.args.clone_from(&plan.process.args);
             record

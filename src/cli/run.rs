@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use container_core::request::{Device, Mount, Ulimit, VolumesFrom};
+use container_core::request::{Device, IdMap, Mount, Ulimit, VolumesFrom};
 
-use crate::flags::{device, duration, env, label, mount, mount_spec, names, size, ulimit};
+use crate::flags::{device, duration, env, label, mount, mount_spec, names, size, ulimit, userns};
 
 /// Flags and arguments of `run`: those of `create`, and what only a start has.
 #[derive(Debug, Args)]
@@ -123,6 +123,9 @@ pub(crate) struct CreateArgs {
     /// Read in a file of environment variables
     #[arg(long, value_name = "list")]
     pub(crate) env_file: Vec<PathBuf>,
+    /// Group ids of a user namespace of its own (inside:outside:count)
+    #[arg(long, value_name = "list", value_parser = userns::id_map)]
+    pub(crate) gidmap: Vec<IdMap>,
     /// Add additional groups to join
     #[arg(long, value_name = "list")]
     pub(crate) group_add: Vec<String>,
@@ -247,6 +250,9 @@ pub(crate) struct CreateArgs {
     /// Allocate a pseudo-TTY
     #[arg(short, long)]
     pub(crate) tty: bool,
+    /// User ids of a user namespace of its own (inside:outside:count)
+    #[arg(long, value_name = "list", value_parser = userns::id_map)]
+    pub(crate) uidmap: Vec<IdMap>,
     /// Ulimit options
     #[arg(long, value_name = "ulimit", value_parser = ulimit::parse)]
     pub(crate) ulimit: Vec<Ulimit>,
@@ -254,7 +260,7 @@ pub(crate) struct CreateArgs {
     #[arg(help = "Username or UID (format: <name|uid>[:<group|gid>])")]
     #[arg(short, long, value_name = "string")]
     pub(crate) user: Option<String>,
-    /// User namespace to use
+    /// User namespace to use (host|auto|auto:size=N|private)
     #[arg(long, value_name = "string")]
     pub(crate) userns: Option<String>,
     /// UTS namespace to use

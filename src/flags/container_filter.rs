@@ -233,6 +233,7 @@ mod tests {
                     ..Request::default()
                 },
                 mounts: Vec::new(),
+                id_maps: None,
             },
             state,
         }

@@ -26,4 +26,5 @@ pub(crate) mod restart;
 pub(crate) mod security;
 pub(crate) mod size;
 pub(crate) mod ulimit;
+pub(crate) mod userns;
 pub(crate) mod volume_filter;

@@ -153,6 +153,9 @@ fn modes(mount: &mut Mount, options: &str, text: &str) -> Result<(), MountError>
                 };
                 volume.no_copy = true;
             }
+            // So are volumes always.
+            ("idmap", MountSource::Bind(bind)) => bind.owner = Owner::Container,
+            ("idmap", MountSource::Volume(_)) => {}
             ("U", _) => return Err(MountError::GiveAway(options.to_owned())),
             ("O", _) => return Err(MountError::Layered(options.to_owned())),
             (word, source) if propagation(word) => {

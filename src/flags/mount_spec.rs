@@ -1,6 +1,8 @@
 //! `--mount type=…,source=…,target=…`.
 
-use container_core::request::{Bind, ImageSource, Mount, MountSource, Recursion, VolumeSource};
+use container_core::request::{
+    Bind, ImageSource, Mount, MountSource, Owner, Recursion, VolumeSource,
+};
 
 use super::mount::{self, MountError};
 use super::size;
@@ -88,7 +90,13 @@ struct Parts {
 }
 
 /// Keys that mean yes where they have no value.
-const SWITCHES: [&str; 4] = ["readonly", "ro", "bind-nonrecursive", "volume-nocopy"];
+const SWITCHES: [&str; 5] = [
+    "readonly",
+    "ro",
+    "bind-nonrecursive",
+    "volume-nocopy",
+    "idmap",
+];
 
 impl Parts {
     fn set(&mut self, key: &str, value: &str, field: &str) -> Result<(), SpecError> {
@@ -112,6 +120,12 @@ impl Parts {
             "owner" => {
                 self.bind.owner = mount::owner(value).map_err(|_| wrong())?;
                 self.owned = true;
+            }
+            // Podman's. Volumes are mapped anyway.
+            "idmap" => {
+                if yes(value)? {
+                    self.bind.owner = Owner::Container;
+                }
             }
             "bind-propagation" => self.propagation = Some(value.to_ascii_lowercase()),
             "bind-nonrecursive" => {

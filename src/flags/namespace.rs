@@ -1,4 +1,4 @@
-//! `--network`, `--ipc`, `--pid`, `--uts`, `--userns`, `--cgroupns`.
+//! `--network`, `--ipc`, `--pid`, `--uts`, `--cgroupns`.
 
 use container_core::request::{IpcMode, NamespaceMode, Network};
 
@@ -38,7 +38,6 @@ pub(crate) enum Kind {
     Ipc,
     Pid,
     Uts,
-    User,
     Cgroup,
 }
 
@@ -48,7 +47,6 @@ impl Kind {
             Self::Ipc => ("--ipc", "IPC"),
             Self::Pid => ("--pid", "PID"),
             Self::Uts => ("--uts", "UTS"),
-            Self::User => ("--userns", "USER"),
             Self::Cgroup => ("--cgroupns", "CGROUP"),
         }
     }
@@ -127,7 +125,6 @@ mod tests {
             (Kind::Cgroup, Some("private"), Private),
             (Kind::Cgroup, Some("host"), Host),
             (Kind::Uts, Some("host"), Host),
-            (Kind::User, Some("host"), Host),
         ] {
             assert_eq!(mode(kind, value), Ok(want), "{kind:?} {value:?}");
         }
@@ -146,7 +143,6 @@ mod tests {
             (Kind::Pid, "container:"),
             (Kind::Uts, "foo"),
             (Kind::Uts, "container:x"),
-            (Kind::User, "keep-id"),
         ] {
             let wrong = mode(kind, Some(value));
             assert!(matches!(wrong, Err(NamespaceError::Mode { .. })), "{value}");

@@ -6,7 +6,7 @@ use container_core::request::{Limits, Mount, MountSource, Request, RestartPolicy
 
 use super::health::{self, HealthFlags};
 use super::namespace::{Kind, ipc, mode, network};
-use super::{env, log, mount, restart, security};
+use super::{env, log, mount, restart, security, userns};
 use crate::cli::run::{CreateArgs, Stream};
 use crate::error::Error;
 
@@ -72,8 +72,6 @@ pub(crate) fn request(
         (security::SeccompSource::Unconfined, _) => Seccomp::Unconfined,
         _ => Seccomp::Default,
     };
-    // Says what is wrong with it; a user namespace of the container's own has no flag in Docker.
-    mode(Kind::User, args.userns.as_deref())?;
     if args.cpus.is_some() && args.cpu_quota.is_some_and(|quota| quota != 0) {
         return Err(Error::CpusAndQuota);
     }
@@ -150,6 +148,7 @@ pub(crate) fn request(
         pid: mode(Kind::Pid, args.pid.as_deref())?,
         uts: mode(Kind::Uts, args.uts.as_deref())?,
         cgroupns: mode(Kind::Cgroup, args.cgroupns.as_deref())?,
+        userns: userns::user_namespace(args.userns.as_deref(), args.uidmap, args.gidmap)?,
         limits,
         cgroup_parent: set(args.cgroup_parent),
         cap_add: args.cap_add,

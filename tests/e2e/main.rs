@@ -27,5 +27,6 @@ mod logs;
 mod real_images;
 mod templates;
 mod terminal;
+mod userns;
 mod volume_crashes;
 mod volumes;

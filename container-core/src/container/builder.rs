@@ -319,8 +319,8 @@ impl ContainerBuilder {
         self
     }
 
-    /// Chooses the container's user namespace. One of its own is refused at the start, until
-    /// layers can be id-mapped; a rootless engine's containers are always in one.
+    /// Chooses the container's user namespace. One of its own takes the machine's root and
+    /// Linux 5.19; a rootless engine's containers are in one anyway, and get no other.
     pub fn userns(mut self, userns: UserNamespace) -> Self {
         self.request.userns = userns;
         self

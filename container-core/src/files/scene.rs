@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::host;
-use crate::plan::{Mount, Overlay, Plan, Root, Source, Step};
+use crate::plan::{Mount, MountIds, Overlay, Plan, Root, Source, Step};
 use crate::runtime::Scene;
 use crate::spec::Rootfs;
 
@@ -40,10 +40,12 @@ pub(super) fn scene(plan: &Plan, root_read_only: bool, running: bool, wanted: Wa
         root: Root {
             path: String::new(),
             overlay: None,
+            ids: MountIds::Plain,
         },
         root_read_only,
         read_only: wanted != Wanted::All { write: true },
         mounts: Vec::new(),
+        id_maps: plan.id_maps.clone(),
         user: plan.process.user.clone(),
     };
     for step in &plan.steps {
@@ -53,6 +55,7 @@ pub(super) fn scene(plan: &Plan, root_read_only: bool, running: bool, wanted: Wa
                 scene.root = Root {
                     path: root.path.clone(),
                     overlay: overlay.map(|overlay| look_at(overlay, running, wanted)),
+                    ids: root.ids.clone(),
                 };
             }
             Step::Mount(mount) => scene.mounts.extend(mounted(mount, running, wanted)),

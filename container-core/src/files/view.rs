@@ -75,7 +75,10 @@ impl View {
             let scene = scene::scene(&plan, read_only, first.is_some(), wanted);
             let (engine, name) = (engine.clone(), container.name.clone());
             return super::blocking(move || {
-                let task = Task::Scene(Box::new(scene), rights(&engine));
+                let mut rights = rights(&engine);
+                // In its user namespace, the worker is not the machine's root any more.
+                rights.full &= scene.id_maps.is_none();
+                let task = Task::Scene(Box::new(scene), rights);
                 let fds: Vec<_> = first.iter().map(|(_, fd)| fd.as_fd()).collect();
                 let company = first.as_ref().map(|(pid, _)| *pid);
                 let kept = Kept {

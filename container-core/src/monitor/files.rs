@@ -13,7 +13,9 @@ use rustix::fs::{CWD, FileType, Mode};
 use super::job::{Act, Entry, EntryKind, Failure, Job};
 use crate::cgroup::CgroupPath;
 use crate::events::Journal;
-use crate::state::{self, Change, Claim, Record, State, Taken};
+use crate::plan::IdMaps;
+use crate::runtime::Fault;
+use crate::state::{self, Change, Claim, Pool, Record, State, Taken};
 use crate::volume;
 
 /// Guards the directories and the name: dropping removes them unless they are to stay.
@@ -58,7 +60,7 @@ fn directory(path: &Path, mode: u32) -> io::Result<()> {
 
 impl Files {
     /// Makes everything, or finds it made, and takes the lock.
-    pub(super) fn make(job: &Job) -> Result<Self, Failure> {
+    pub(super) fn make(job: &mut Job) -> Result<Self, Failure> {
         let id = &job.record.id;
         let (dir, run) = (job.root.join("containers").join(id), job.run.join(id));
         let claim = Claim::take(&run).map_err(failure("lock", &run))?;
@@ -76,7 +78,7 @@ impl Files {
         match job.act {
             Act::Start => files.check()?,
             Act::Run { .. } | Act::Create => {
-                files.create(&job.entries)?;
+                files.create(job)?;
                 files.tell("create", &[]);
             }
         }
@@ -93,19 +95,30 @@ impl Files {
 
     /// Makes what lies in the run directory, anew at every start.
     pub(super) fn furnish(&self, etc: &[Entry]) -> Result<(), Failure> {
+        let owner = self.record.id_maps.as_ref();
+        let owner = owner.and_then(|maps| maps.outside((0, 0)));
         for entry in etc {
-            make(&self.run().join(&entry.path), &entry.kind)?;
+            let path = self.run().join(&entry.path);
+            make(&path, &entry.kind)?;
+            if let Some((uid, gid)) = owner {
+                std::os::unix::fs::chown(&path, Some(uid), Some(gid))
+                    .map_err(failure("give away", &path))?;
+            }
         }
         Ok(())
     }
 
-    fn create(&mut self, entries: &[Entry]) -> Result<(), Failure> {
+    fn create(&mut self, job: &mut Job) -> Result<(), Failure> {
         directory(&self.dir, 0o711).map_err(failure("make the directory", &self.dir))?;
         self.take_name()?;
+        if let Some(pool) = job.ranges.take() {
+            job.plan.id_maps = Some(self.take_range(&pool)?);
+            self.record.id_maps.clone_from(&job.plan.id_maps);
+        }
         let path = self.dir.join(state::RECORD);
         state::write(&path, &self.record, !self.record.request.auto_remove)
             .map_err(failure("write", &path))?;
-        for entry in entries {
+        for entry in &job.entries {
             make(&self.dir.join(&entry.path), &entry.kind)?;
         }
         Ok(())
@@ -146,6 +159,21 @@ impl Files {
         taken.map_err(|id| Failure::NameInUse {
             name: name.clone(),
             id,
+        })
+    }
+
+    /// Takes a range of ids, before the record tells it, as with names.
+    fn take_range(&self, pool: &Pool) -> Result<IdMaps, Failure> {
+        let taken = state::take_range(&self.root, self.run_root(), pool, &self.record.id)
+            .map_err(failure("take a range of ids in", &self.root.join("ranges")))?;
+        taken.ok_or_else(|| {
+            let reason = "all ranges of ids are taken: remove containers that have one, or give \
+                          the user `containers` more ids in /etc/subuid and /etc/subgid";
+            Failure::Fault(Fault::Setting {
+                setting: "userns".into(),
+                value: "auto".into(),
+                reason: reason.into(),
+            })
         })
     }
 
@@ -261,7 +289,11 @@ impl Drop for Files {
             }
         }
         // What cannot be removed now is found by whoever tidies up.
-        if remove(&self.dir).is_ok() && self.named {
+        if remove(&self.dir).is_err() {
+            return;
+        }
+        state::release_range(&self.root, &self.record);
+        if self.named {
             state::release_name(&self.root, &self.record.name, &self.record.id);
             self.tell("destroy", &[]);
         }

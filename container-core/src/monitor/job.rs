@@ -15,7 +15,7 @@ use crate::health::Check;
 use crate::log;
 use crate::plan::Plan;
 use crate::runtime::{Errand, Fault};
-use crate::state::{Change, Record};
+use crate::state::{Change, Pool, Record};
 use crate::stdio::Stream;
 use crate::volume::Volume;
 
@@ -39,6 +39,9 @@ pub(crate) struct Job {
     #[serde(default)]
     pub(crate) volume_locks: usize,
     pub(crate) plan: Plan,
+    /// The container's ids are to be a range of these, which replaces the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ranges: Option<Pool>,
     /// The hierarchies of the machine; none where cgroups cannot be used.
     pub(crate) hierarchy: Option<Hierarchy>,
     pub(crate) cgroup: CgroupPath,

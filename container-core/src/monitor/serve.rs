@@ -339,6 +339,9 @@ impl Supervisor {
         let process = spec::compile_exec(&self.job.plan.process, request, self.job.capabilities);
         let terminal = request.tty.then_some(request.console_size);
         let target = run.first.pidfd.as_fd();
+        if let Some(maps) = &self.job.plan.id_maps {
+            runtime::give_streams(streams, maps);
+        }
         Ok(runtime::enter(
             target,
             self.namespaces(),

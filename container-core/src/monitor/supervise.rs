@@ -29,10 +29,10 @@ use crate::wire::Channel;
 
 /// Takes a job, carries it out, reports.
 pub(super) fn run(channel: Channel) {
-    let Ok(Some((job, mut fds))) = channel.receive::<Job>() else {
+    let Ok(Some((mut job, mut fds))) = channel.receive::<Job>() else {
         return;
     };
-    let files = Files::make(&job);
+    let files = Files::make(&mut job);
     // The record says from now on who has these volumes.
     fds.truncate(fds.len().saturating_sub(job.volume_locks));
     let news = match files {

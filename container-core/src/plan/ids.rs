@@ -13,6 +13,20 @@ impl IdMaps {
             gids: swap(seen.1, disk.1),
         })
     }
+
+    /// What a user and a group id are outside; none for those that are not there.
+    pub(crate) fn outside(&self, (uid, gid): (u32, u32)) -> Option<(u32, u32)> {
+        Some((outside(&self.uids, uid)?, outside(&self.gids, gid)?))
+    }
+}
+
+fn outside(maps: &[IdMap], id: u32) -> Option<u32> {
+    let found = maps.iter().find_map(|m| {
+        let at = id.checked_sub(m.inside).filter(|at| *at < m.count)?;
+        m.outside.checked_add(at)
+    });
+    // The last number, 2^32 - 1, is no id.
+    found.filter(|id| *id != u32::MAX)
 }
 
 fn swap(a: u32, b: u32) -> Vec<IdMap> {
@@ -75,6 +89,30 @@ mod tests {
         for ((a, b), want) in table {
             assert_eq!(flat(&swap(a, b)), want, "{a} {b}");
             assert_eq!(flat(&swap(b, a)), want, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn ids_outside() {
+        let map = |inside, outside, count| IdMap {
+            inside,
+            outside,
+            count,
+        };
+        let maps = IdMaps {
+            uids: vec![map(0, 1000, 1), map(5, 100, 10)],
+            gids: vec![map(0, u32::MAX - 1, 9)],
+        };
+        for (ids, want) in [
+            ((0, 0), Some((1000, u32::MAX - 1))),
+            ((5, 0), Some((100, u32::MAX - 1))),
+            ((14, 0), Some((109, u32::MAX - 1))),
+            ((15, 0), None),
+            ((1, 0), None),
+            ((0, 1), None),
+            ((0, 2), None),
+        ] {
+            assert_eq!(maps.outside(ids), want, "{ids:?}");
         }
     }
 

@@ -255,18 +255,17 @@ fn read_only_mounts(spec: &Spec, mounts: &mut [Mount]) -> Vec<Step> {
 
 /// An overlay on `/` makes the root file system; without one it is the root's directory.
 fn root(spec: &Spec, mounts: &[Mount]) -> Root {
-    let overlay = mounts
-        .iter()
-        .find(|m| m.target == "/")
-        .and_then(|m| match &m.source {
-            Source::Overlay(overlay) => Some(overlay.clone()),
-            _ => None,
-        });
+    let mount = mounts.iter().find(|m| m.target == "/");
+    let overlay = mount.and_then(|m| match &m.source {
+        Source::Overlay(overlay) => Some(overlay.clone()),
+        _ => None,
+    });
     let path = spec
         .root()
         .as_ref()
         .map_or_else(String::new, |r| r.path().display().to_string());
-    Root { path, overlay }
+    let ids = mount.map(|m| m.ids.clone()).unwrap_or_default();
+    Root { path, overlay, ids }
 }
 
 /// Nodes and links that runtime-spec config-linux.md ("Default Devices") asks for, and the

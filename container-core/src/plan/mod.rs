@@ -120,6 +120,9 @@ pub struct Root {
     pub path: String,
     /// overlayfs over directories; the directory itself when absent.
     pub overlay: Option<Overlay>,
+    /// To whom the files seem to belong: [`MountIds::Container`] or nothing.
+    #[serde(default, skip_serializing_if = "MountIds::is_plain")]
+    pub ids: MountIds,
 }
 
 /// An overlayfs mount.
@@ -167,7 +170,8 @@ pub enum MountIds {
     /// Not at all.
     #[default]
     Plain,
-    /// As the container's own user namespace is, if it has one: id 0 on disk is its root.
+    /// As the container's own user namespace is, if it has one: id 0 on disk is its root. Of an
+    /// overlay, in the directories that it consists of.
     Container,
     /// So.
     Maps(IdMaps),
@@ -178,6 +182,19 @@ pub enum MountIds {
         /// Group id outside.
         gid: u32,
     },
+}
+
+impl Mount {
+    /// Whether the root of a user namespace cannot make this, or can reach its source only by
+    /// chance: then it is made outside and handed in.
+    pub(crate) fn is_made_outside(&self) -> bool {
+        match &self.source {
+            Source::Bind { .. } | Source::Overlay(_) => true,
+            Source::New { fstype, .. } => {
+                self.foreign && (fstype != "tmpfs" || self.copy_up.is_some())
+            }
+        }
+    }
 }
 
 impl MountIds {

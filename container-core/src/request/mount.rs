@@ -90,6 +90,9 @@ pub enum Owner {
         /// Group id on the host.
         gid: u32,
     },
+    /// To the container's ids: in a user namespace of its own, what is 0 on disk is its root's, as
+    /// in volumes. Without one this is [`Owner::Writer`].
+    Container,
 }
 
 /// A volume: data that outlives the container.

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Fault, process, steps, sys, userns};
+use super::{Fault, outside, process, steps, sys, userns};
 use crate::cgroup::Join;
 use crate::plan::{
-    CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, Namespace, Plan,
-    Process, Source, Step,
+    CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, IdMaps, Namespace,
+    Plan, Process, Source, Step,
 };
 use crate::wire::Channel;
 
@@ -32,10 +32,12 @@ pub(crate) struct Launched {
 
 /// What the new process tells before exec.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-enum News {
+pub(super) enum News {
     Fault(Fault),
     Terminal,
     Ready,
+    /// To the new process: what is to be mounted here comes beside.
+    Tree(String),
 }
 
 /// The monitor, as the new process sees it.
@@ -103,12 +105,17 @@ pub(crate) fn launch<T, E: From<Fault>>(
     drop((theirs, joined));
     let ours = end.ok_or_else(lost)?;
     let finish = || -> Result<_, E> {
-        if let Some(maps) = &plan.id_maps {
-            // The process waits for its maps before it does anything.
-            let told = userns::write_maps(pid, maps).and_then(|()| ours.send(&News::Ready, &[]));
-            told.map_err(Fault::at("write the maps of the user namespace"))?;
-        }
+        let fault = Fault::at("write the maps of the user namespace");
+        let maps = plan.id_maps.as_ref();
+        maps.map_or(Ok(()), |maps| userns::write_maps(pid, maps))
+            .map_err(fault)?;
         let made = meanwhile()?;
+        if let Some(maps) = maps {
+            give_streams(streams, maps);
+            // The process waits for all this before it does anything.
+            outside::furnish(plan, maps, &ours)?;
+            _ = ours.send(&News::Ready, &[]);
+        }
         let network = home.map(make_network).transpose()?;
         // A process that has failed meanwhile says why.
         let fds: Vec<_> = network.iter().map(AsFd::as_fd).collect();
@@ -129,6 +136,22 @@ pub(crate) fn launch<T, E: From<Fault>>(
             _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
             _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
             Err(error)
+        }
+    }
+}
+
+/// Gives pipes to the root of a user namespace, so that it can open `/dev/stdout` again and hand
+/// it to another user. Whether that works is no matter to who just writes.
+pub(crate) fn give_streams(streams: &[Stdio; 3], maps: &IdMaps) {
+    let Some((uid, gid)) = maps.outside((0, 0)) else {
+        return;
+    };
+    for stream in streams {
+        if let Stdio::Fd(fd) = stream
+            && process::is_pipe(fd)
+        {
+            let (uid, gid) = (uid.into(), gid.into());
+            _ = nix::unistd::fchown(fd, Some(uid), Some(gid));
         }
     }
 }
@@ -178,10 +201,11 @@ pub(crate) fn populate(plan: &Plan) -> Result<(), Fault> {
         Step::Mount(mount) => matches!(mount.source, Source::Overlay(_)),
         step => fills(step),
     };
+    let steps = plan.steps[..=last].iter().filter(needed);
+    let steps: Vec<Step> = steps.cloned().map(lasting).collect();
     let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
     let (pid, _) = sys::clone(CLONE_NEWNS, None, || {
-        let steps = plan.steps[..=last].iter().filter(needed);
-        match steps::run(steps, &plan.process.user, &Monitor(&theirs)) {
+        match steps::run(&steps, &plan.process.user, &Monitor(&theirs), Vec::new()) {
             Ok(_) => 0,
             Err(fault) => {
                 _ = theirs.send(&News::Fault(fault), &[]);
@@ -196,6 +220,22 @@ pub(crate) fn populate(plan: &Plan) -> Result<(), Fault> {
     filled
 }
 
+/// What a volatile overlay leaves cannot be mounted again; here it is to be, by the start.
+fn lasting(mut step: Step) -> Step {
+    let overlay = match &mut step {
+        Step::Root(root) => root.overlay.as_mut(),
+        Step::Mount(mount) | Step::Prepare(mount) => match &mut mount.source {
+            Source::Overlay(overlay) => Some(overlay),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(overlay) = overlay {
+        overlay.options.retain(|option| option != "volatile");
+    }
+    step
+}
+
 /// Reads what the new process has to say until exec closes its end.
 fn follow(channel: &Channel) -> Result<Option<OwnedFd>, Fault> {
     let mut terminal = None;
@@ -203,7 +243,7 @@ fn follow(channel: &Channel) -> Result<Option<OwnedFd>, Fault> {
         match channel.receive::<News>() {
             Ok(Some((News::Fault(fault), _))) => return Err(fault),
             Ok(Some((News::Terminal, mut fds))) => terminal = fds.pop(),
-            Ok(Some((News::Ready, _))) => {}
+            Ok(Some((News::Ready | News::Tree(_), _))) => {}
             Ok(None) => return Ok(terminal),
             Err(e) => return Err(Fault::setup("hear from the new process", &e)),
         }
@@ -233,16 +273,9 @@ fn first_process(
     streams: &[Stdio; 3],
     channel: &Channel,
 ) -> Result<Infallible, Fault> {
+    let mut given = Vec::new();
     if plan.id_maps.is_some() {
-        let word = channel
-            .receive::<News>()
-            .map_err(Fault::at("wait for the id maps"))?;
-        if word.is_none() {
-            return Err(Fault::Setup {
-                step: "wait for the id maps".into(),
-                reason: "none came".into(),
-            });
-        }
+        given = receive_mounts(channel)?;
         userns::become_root().map_err(Fault::at("become root of the user namespace"))?;
     }
     // Without its monitor it would wait for ever, or run on as nobody's. Becoming the user clears
@@ -250,7 +283,7 @@ fn first_process(
     process::tie(channel)?;
     join_namespaces(&plan.namespaces)?;
     prepare(&plan.process, join)?;
-    let state = steps::run(&plan.steps, &plan.process.user, &Monitor(channel))?;
+    let state = steps::run(&plan.steps, &plan.process.user, &Monitor(channel), given)?;
     let root = rustix::fs::open(
         "/",
         rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
@@ -265,6 +298,26 @@ fn first_process(
         process::Cwd::Made,
         channel,
     )
+}
+
+/// What is mounted from outside, and with its end the word that the id maps are there.
+fn receive_mounts(channel: &Channel) -> Result<Vec<(String, OwnedFd)>, Fault> {
+    let step = "wait for the id maps";
+    let mut given = Vec::new();
+    loop {
+        match channel.receive::<News>().map_err(Fault::at(step))? {
+            Some((News::Tree(target), mut fds)) => {
+                given.extend(fds.pop().map(|tree| (target, tree)));
+            }
+            Some((News::Ready, _)) => return Ok(given),
+            _ => {
+                return Err(Fault::Setup {
+                    step: step.into(),
+                    reason: "none came".into(),
+                });
+            }
+        }
+    }
 }
 
 /// Joins namespaces that exist already.

@@ -17,6 +17,7 @@ mod id_mapped;
 mod init;
 mod launch;
 mod mount;
+mod outside;
 mod process;
 mod resolve;
 mod scene;
@@ -33,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use enter::enter;
 pub(crate) use errand::{Errand, errand};
-pub(crate) use launch::{Launched, Stdio, launch, populate};
+pub(crate) use launch::{Launched, Stdio, give_streams, launch, populate};
 
 pub(crate) use resolve::{Links, open as open_inside};
 pub(crate) use scene::{Scene, make as scene, same_mount};
@@ -96,6 +97,7 @@ impl From<Fault> for Error {
                     "ulimit" => "ulimit",
                     "workdir" => "workdir",
                     "user" => "user",
+                    "userns" => "userns",
                     _ => "setting",
                 },
                 value,

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,21 +11,27 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
 };
 
+use super::id_mapped::{self, Shift};
 use super::resolve::{self, Links, Make};
-use super::{Fault, id_mapped, sys};
-use crate::plan::{Mount, Overlay, Root, Source, User};
+use super::{Fault, sys};
+use crate::plan::{Mount, MountIds, Overlay, Root, Source, User};
 
-/// Makes the root file system and returns it.
-pub(super) fn root(root: &Root) -> io::Result<OwnedFd> {
+/// Makes the root file system and returns it. `shift` is there when this process mounts, from
+/// outside, for a container with a user namespace of its own.
+pub(super) fn root(root: &Root, shift: Option<&Shift>) -> io::Result<OwnedFd> {
+    let shift = shift.filter(|_| root.ids == MountIds::Container);
     match &root.overlay {
         Some(overlay) => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let target = rustix::fs::open(&*root.path, flags, Mode::empty())?;
-            mount_overlay(overlay, target.as_fd())?;
+            mount_overlay(overlay, target.as_fd(), shift)?;
             Ok(rustix::fs::open(&*root.path, flags, Mode::empty())?)
         }
         None => {
             let tree = clone_tree(CWD, &root.path, true)?;
+            if let Some(shift) = shift {
+                shift.apply(&tree)?;
+            }
             rustix::mount::move_mount(
                 &tree,
                 "",
@@ -43,6 +50,7 @@ pub(super) fn tree(
     root: BorrowedFd<'_>,
     mount: &Mount,
     user: &User,
+    shift: Option<&Shift>,
 ) -> Result<Option<OwnedFd>, Fault> {
     let fault = |e: io::Error| Fault::setup(mount, &e);
     let tree = match (&mount.source, &mount.subpath) {
@@ -58,10 +66,12 @@ pub(super) fn tree(
         (Source::New { .. }, None) => new(mount).map_err(fault)?,
         (Source::Overlay(_), None) => return Ok(None),
         (_, Some(subpath)) => {
-            aside(root, mount, subpath).map_err(|e| part_fault(mount, subpath, &e))?
+            aside(root, mount, subpath, shift).map_err(|e| part_fault(mount, subpath, &e))?
         }
     };
-    id_mapped::apply(root, &tree, mount, user)?;
+    if !matches!(mount.source, Source::Overlay(_)) {
+        id_mapped::apply(root, &tree, mount, user, shift)?;
+    }
     Ok(Some(tree))
 }
 
@@ -93,10 +103,17 @@ fn part(whole: BorrowedFd<'_>, subpath: &str, recursive: bool) -> io::Result<Own
 
 /// A part of a file system that is mounted nowhere. Only what is mounted can be copied in part
 /// (before Linux 6.15), so it is for a moment, where `/dev` has been mounted already.
-fn aside(root: BorrowedFd<'_>, mount: &Mount, subpath: &str) -> io::Result<OwnedFd> {
+fn aside(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    subpath: &str,
+    shift: Option<&Shift>,
+) -> io::Result<OwnedFd> {
     let scratch = || resolve::ensure(root, "/dev", Make::Directory, Links::Refuse);
     match &mount.source {
-        Source::Overlay(overlay) => mount_overlay(overlay, scratch()?.as_fd())?,
+        Source::Overlay(overlay) => {
+            mount_overlay(overlay, scratch()?.as_fd(), wanted(mount, shift))?
+        }
         _ => place(&new(mount)?, scratch()?.as_fd())?,
     }
     // Opened again, the path leads to what is mounted now.
@@ -123,6 +140,7 @@ pub(super) fn mount(
     root: BorrowedFd<'_>,
     mount: &Mount,
     tree: Option<OwnedFd>,
+    shift: Option<&Shift>,
 ) -> Result<(), Fault> {
     let fault = |e: io::Error| Fault::setup(mount, &e);
     let links = links(mount);
@@ -130,7 +148,8 @@ pub(super) fn mount(
         (_, Some(tree)) => tree,
         (Source::Overlay(overlay), None) => {
             let target = resolve::ensure(root, &mount.target, Make::Directory, links);
-            return mount_overlay(overlay, target.map_err(fault)?.as_fd()).map_err(fault);
+            let target = target.map_err(fault)?;
+            return mount_overlay(overlay, target.as_fd(), wanted(mount, shift)).map_err(fault);
         }
         (_, None) => return Err(fault(Errno::BADF.into())),
     };
@@ -153,6 +172,11 @@ pub(super) fn mount(
         });
     }
     attach(&tree, target.as_fd(), mount).map_err(|e| place_fault(mount, &tree, &target, &e))
+}
+
+/// What shifts the directories of an overlay, where that is wanted.
+fn wanted<'s>(mount: &Mount, shift: Option<&'s Shift>) -> Option<&'s Shift> {
+    shift.filter(|_| mount.ids == MountIds::Container)
 }
 
 fn place_fault(mount: &Mount, tree: &OwnedFd, target: &OwnedFd, error: &io::Error) -> Fault {
@@ -328,11 +352,18 @@ fn explain(fs: &OwnedFd, error: io::Error) -> io::Error {
 
 /// Mounts overlayfs. The directories are handed over as descriptors in `/proc/self/fd`: a page
 /// of options (mount(2)) then holds hundreds of layers, and no name needs escaping.
-fn mount_overlay(overlay: &Overlay, target: BorrowedFd<'_>) -> io::Result<()> {
-    let open = |path: &str| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|e| io::Error::new(io::Error::from(e).kind(), format!("{path}: {e}")))
+fn mount_overlay(
+    overlay: &Overlay,
+    target: BorrowedFd<'_>,
+    shift: Option<&Shift>,
+) -> io::Result<()> {
+    let open = |path: &str| match shift {
+        None => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::empty())
+                .map_err(|e| io::Error::new(io::Error::from(e).kind(), format!("{path}: {e}")))
+        }
+        Some(shift) => shift.directory(path.as_ref()),
     };
     let lower = overlay
         .lower
@@ -341,10 +372,24 @@ fn mount_overlay(overlay: &Overlay, target: BorrowedFd<'_>) -> io::Result<()> {
         .collect::<io::Result<Vec<_>>>()?;
     let numbers: Vec<_> = lower.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
     let mut options = vec![format!("lowerdir={}", numbers.join(":"))];
-    let private = match &overlay.upper {
-        Some((upper, work)) => Some((open(upper)?, open(work)?)),
-        None => None,
+    let (private, both) = match (&overlay.upper, shift) {
+        (Some((upper, work)), None) => (Some((open(upper)?, open(work)?)), None),
+        (Some((upper, work)), Some(shift)) => {
+            // They have to lie on one mount.
+            let (upper, work) = (Path::new(upper), Path::new(work));
+            let both = upper.parent().filter(|dir| work.parent() == Some(*dir));
+            let both = shift.directory(both.ok_or(Errno::XDEV)?)?;
+            let open = |path| id_mapped::open_in(&both, path);
+            (Some((open(upper)?, open(work)?)), Some(both))
+        }
+        (None, _) => (None, None),
     };
+    if shift.is_some() {
+        // Before Linux 6.15, overlayfs takes only what is mounted somewhere. The overlay covers it.
+        for tree in lower.iter().chain(&both) {
+            place(tree, target)?;
+        }
+    }
     if let Some((upper, work)) = &private {
         options.push(format!("upperdir={}", upper.as_raw_fd()));
         options.push(format!("workdir={}", work.as_raw_fd()));
@@ -360,7 +405,12 @@ fn mount_overlay(overlay: &Overlay, target: BorrowedFd<'_>) -> io::Result<()> {
         Some(&*options),
     );
     rustix::process::chdir("/")?;
-    Ok(mounted?)
+    match (mounted, shift) {
+        (Err(Errno::INVAL), Some(_)) => Err(io::Error::other(
+            "invalid argument (dmesg(1) says which); Linux takes id-mapped layers since 5.19",
+        )),
+        (mounted, _) => Ok(mounted?),
+    }
 }
 
 /// What paths are hidden with: made for the first path that needs it, cloned for the others.

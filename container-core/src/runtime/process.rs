@@ -157,7 +157,7 @@ fn attach(
     Ok(())
 }
 
-fn is_pipe(fd: &OwnedFd) -> bool {
+pub(super) fn is_pipe(fd: &OwnedFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_fifo())
 }
 

@@ -11,9 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 
+use super::id_mapped::Shift;
 use super::resolve::{self, Links};
 use super::{Fault, copy_up, mount, sys};
-use crate::plan::{Mount, Root, Source, User};
+use crate::plan::{IdMaps, Mount, Root, Source, User};
 
 /// What is to be seen.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +27,9 @@ pub(crate) struct Scene {
     pub(crate) read_only: bool,
     /// What is mounted below, parents first.
     pub(crate) mounts: Vec<Mount>,
+    /// What the container's ids are outside, if it has a user namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id_maps: Option<IdMaps>,
     /// Who runs the container's program: some mounts' files seem to be this user's.
     pub(crate) user: User,
 }
@@ -41,11 +45,15 @@ const MS_REC: u64 = 0x4000;
 const OVERLAYFS: i64 = 0x794c_7630;
 const TMPFS: i64 = 0x0102_1994;
 
-/// Puts it together and returns the root. `container` is the first process of a running one,
-/// whose user namespace this process is in.
+/// Puts it together and returns the root. `container` is the first process of a running one. As an
+/// ordinary user's this process is in its user namespace already; for one that has its own it is
+/// in another with the same ids in the end, where the container cannot reach it.
 pub(crate) fn make(scene: &Scene, container: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Fault> {
     // A container that shares the machine's process ids may see this process.
     sys::forbid_dumps().map_err(Fault::at("forbid core dumps"))?;
+    let maps = scene.id_maps.as_ref();
+    let shift = maps.map(Shift::take_on).transpose();
+    let shift = shift.map_err(Fault::at("take on the container's ids"))?;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(Fault::at("make a mount namespace"))?;
     mount::propagation(MS_SLAVE | MS_REC)
         .map_err(Fault::at("detach the mount namespace from the host's"))?;
@@ -58,12 +66,19 @@ pub(crate) fn make(scene: &Scene, container: Option<BorrowedFd<'_>>) -> Result<O
     };
     let shown = match &taken {
         Some(taken) => attach(&taken.root, &scene.root.path),
-        None => mount::root(&scene.root).map(drop),
+        None => mount::root(&scene.root, shift.as_ref()).map(drop),
     };
     shown.map_err(Fault::at("mount the root of the container"))?;
     let root = open(&scene.root.path).map_err(Fault::at("open the root of the container"))?;
-    below(scene, root.as_fd(), taken)?;
+    below(scene, root.as_fd(), taken, shift.as_ref())?;
     restrict(scene, &root).map_err(Fault::at("restrict what is mounted"))?;
+    if let Some(shift) = shift {
+        // From here on ids are what the container sees.
+        shift
+            .enter()
+            .map_err(Fault::at("enter the container's ids"))?;
+        sys::forbid_dumps().map_err(Fault::at("forbid core dumps"))?;
+    }
     Ok(root)
 }
 
@@ -101,7 +116,12 @@ fn copy_mounts(scene: &Scene) -> io::Result<Taken> {
 }
 
 /// Mounts what is below the root.
-fn below(scene: &Scene, root: BorrowedFd<'_>, taken: Option<Taken>) -> Result<(), Fault> {
+fn below(
+    scene: &Scene,
+    root: BorrowedFd<'_>,
+    taken: Option<Taken>,
+    shift: Option<&Shift>,
+) -> Result<(), Fault> {
     let running = taken.is_some();
     let mut taken: Vec<_> = taken.map(|taken| taken.mounts).unwrap_or_default();
     for (index, mount) in scene.mounts.iter().enumerate() {
@@ -122,13 +142,13 @@ fn below(scene: &Scene, root: BorrowedFd<'_>, taken: Option<Taken>) -> Result<()
         if !wanted {
             continue;
         }
-        let tree = mount::tree(root, mount, &scene.user)?;
+        let tree = mount::tree(root, mount, &scene.user, shift)?;
         // What a first start would find in a new volume is there for who looks before.
         if let (false, Some(volume), Some(tree)) = (running, &mount.copy_up, &tree) {
             copy_up::copy_up(root, &mount.target, volume, tree.as_fd())
                 .map_err(|e| Fault::setup(mount, &e))?;
         }
-        mount::mount(root, mount, tree)?;
+        mount::mount(root, mount, tree, shift)?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(super) struct State {
     /// The directory that the last device or link was made in: most lie in one.
     directory: Option<(String, OwnedFd)>,
     masks: mount::Masks,
-    /// What was made and is not mounted yet, by where it will be.
+    /// What was made, here or outside, and is not mounted yet, by where it will be.
     prepared: Vec<(String, OwnedFd)>,
     /// The slave side of the terminal.
     pub(super) terminal: Option<OwnedFd>,
@@ -30,6 +30,12 @@ impl State {
             .as_ref()
             .map(AsFd::as_fd)
             .ok_or_else(|| Errno::BADF.into())
+    }
+
+    /// What is made already for this place.
+    fn take(&mut self, target: &str) -> Option<OwnedFd> {
+        let index = self.prepared.iter().position(|(at, _)| at == target)?;
+        Some(self.prepared.swap_remove(index).1)
     }
 
     /// Splits off the last component of a path and opens the directory it lies in, making it when
@@ -52,11 +58,15 @@ pub(super) fn run<'a>(
     steps: impl IntoIterator<Item = &'a Step>,
     user: &User,
     monitor: &Monitor<'_>,
+    given: Vec<(String, OwnedFd)>,
 ) -> Result<State, Fault> {
     // Each call says the whole mode that it means: a device is 0666 and not what the embedder's
     // umask leaves of that. The program gets its own umask later.
     rustix::process::umask(Mode::empty());
-    let mut state = State::default();
+    let mut state = State {
+        prepared: given,
+        ..State::default()
+    };
     for step in steps {
         if !matches!(step, Step::Device(_) | Step::Symlink { .. }) {
             // It may be something else soon, or lie below a mount.
@@ -64,14 +74,13 @@ pub(super) fn run<'a>(
         }
         match step {
             Step::Mount(m) => {
-                let made = state.prepared.iter().position(|(at, _)| *at == m.target);
-                let made = made.map(|index| state.prepared.swap_remove(index).1);
+                let made = state.take(&m.target);
                 let root = state.root().map_err(|e| Fault::setup(step, &e))?;
                 let tree = match made {
                     Some(tree) => Some(tree),
-                    None => mount::tree(root, m, user)?,
+                    None => mount::tree(root, m, user, None)?,
                 };
-                mount::mount(root, m, tree)?;
+                mount::mount(root, m, tree, None)?;
             }
             Step::Prepare(m) => prepare(&mut state, m, user)?,
             step => one(&mut state, step, monitor).map_err(|e| Fault::setup(step, &e))?,
@@ -97,7 +106,17 @@ fn one(state: &mut State, step: &Step, monitor: &Monitor<'_>) -> io::Result<()> 
         Step::Loopback => sys::interface_up(c"lo"),
         Step::Propagation(flags) | Step::RootPropagation(flags) => mount::propagation(*flags),
         Step::Root(root) => {
-            state.root = Some(mount::root(root)?);
+            state.root = Some(match state.take("/") {
+                // Over the machine's, where this process can always reach: what it shows is that
+                // of the descriptor, and soon there is no other.
+                Some(tree) => {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    let over = rustix::fs::open("/", flags, Mode::empty())?;
+                    mount::place(&tree, over.as_fd())?;
+                    tree
+                }
+                None => mount::root(root, None)?,
+            });
             Ok(())
         }
         Step::Mount(_) | Step::Prepare(_) => Ok(()),
@@ -130,11 +149,15 @@ fn one(state: &mut State, step: &Step, monitor: &Monitor<'_>) -> io::Result<()> 
 
 /// Makes what will be mounted, fills it if it is a new volume, and keeps it for its mount.
 fn prepare(state: &mut State, mount: &Mount, user: &User) -> Result<(), Fault> {
+    // It has been made and filled outside.
+    if state.prepared.iter().any(|(at, _)| *at == mount.target) {
+        return Ok(());
+    }
     let fault = |e: io::Error| Fault::setup(Step::Prepare(mount.clone()), &e);
     // Filling may take long, and nobody shall be left doing it.
     sys::die_with_parent().map_err(fault)?;
     let root = state.root().map_err(fault)?;
-    if let Some(tree) = mount::tree(root, mount, user)? {
+    if let Some(tree) = mount::tree(root, mount, user, None)? {
         if let Some(volume) = &mount.copy_up {
             copy_up::copy_up(root, &mount.target, volume, tree.as_fd()).map_err(fault)?;
         }
@@ -150,8 +173,8 @@ fn cgroup(root: BorrowedFd<'_>, at: &Mount, hierarchies: &[(String, String)]) ->
         other => io::Error::other(format!("{other:?}")),
     };
     let place = |mount: &Mount| {
-        let tree = mount::tree(root, mount, &User::default())?;
-        mount::mount(root, mount, tree)
+        let tree = mount::tree(root, mount, &User::default(), None)?;
+        mount::mount(root, mount, tree, None)
     };
     let described = |fstype: &str, options: Vec<(String, Option<String>)>, set| Mount {
         source: Source::New {

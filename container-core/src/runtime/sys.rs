@@ -119,6 +119,21 @@ pub(crate) fn id_map(fd: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Resul
     Ok(())
 }
 
+/// Makes this process's files those of another user and group, its capabilities kept
+/// (setfsuid(2), capabilities(7) "The securebits flags").
+pub(crate) fn own_files_as((uid, gid): (u32, u32)) -> io::Result<()> {
+    const SECBIT_NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // SAFETY: takes numbers only.
+    let kept = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) };
+    check(kept.into())?;
+    // SAFETY: both take numbers only, and say nothing of failure.
+    unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+    }
+    Ok(())
+}
+
 /// pivot_root(2) of the current directory onto itself.
 pub(crate) fn pivot_root_here() -> io::Result<()> {
     // SAFETY: both paths are C strings.

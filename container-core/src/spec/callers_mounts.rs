@@ -114,11 +114,13 @@ fn bind(bind: &Bind, mount: &request::Mount, input: &Input<'_>) -> Result<Lowere
     }
     let propagation = match mount.propagation.as_str() {
         "" => "rprivate",
-        "shared" | "rshared" if input.host.rootless => {
-            return Err(wrong(
-                &mount.propagation,
-                "an ordinary user's mounts never reach the host; slave and private can be had",
-            ));
+        "shared" | "rshared" if input.is_nested() => {
+            let whose = match input.host.rootless {
+                true => "an ordinary user's mounts",
+                false => "mounts made in a user namespace of the container's own",
+            };
+            let reason = format!("{whose} never reach the host; slave and private can be had");
+            return Err(wrong(&mount.propagation, reason));
         }
         "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => &mount.propagation,
         other => return Err(wrong(other, "unknown mount propagation")),
@@ -126,6 +128,7 @@ fn bind(bind: &Bind, mount: &request::Mount, input: &Input<'_>) -> Result<Lowere
     options.push(propagation.to_owned());
     match bind.owner {
         Owner::Writer => {}
+        Owner::Container => options.push(plan::CONTAINERS_IDS.to_owned()),
         // Root's engine is root; an ordinary user is root in the namespace of its containers.
         Owner::Caller => options.push(plan::owner_option(0, 0)),
         Owner::Ids { uid, gid } if !input.host.rootless => {

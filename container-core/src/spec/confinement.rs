@@ -242,7 +242,7 @@ pub(super) fn devices(input: &Input<'_>) -> Vec<LinuxDevice> {
             .set_gid(Some(d.gid));
         device
     };
-    if input.host.rootless {
+    if input.is_nested() {
         return Vec::new();
     }
     distinct_devices(input).map(device).collect()

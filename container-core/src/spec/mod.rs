@@ -19,13 +19,14 @@ use oci_spec::runtime::{Linux, Root, Spec};
 
 use crate::cgroup::CgroupPath;
 use crate::error::{Error, Result};
-use crate::request::{MountPoint, NamespaceMode, Request, UserNamespace};
+use crate::plan::IdMaps;
+use crate::request::{MountPoint, NamespaceMode, Request};
 use crate::seccomp::Arch;
 
 pub use callers_mounts::MountFacts;
 pub use confinement::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use mounts::EtcFiles;
-pub(crate) use namespaces::hostname;
+pub(crate) use namespaces::{LENGTH, hostname};
 pub use points::{Inherited, mount_points};
 pub(crate) use process::exec as compile_exec;
 pub use process::signal_number;
@@ -122,12 +123,21 @@ pub struct Input<'a> {
     pub etc: &'a EtcFiles,
     /// The machine.
     pub host: &'a HostFacts,
+    /// The maps of the user namespace that is the container's own, if it is to have one.
+    pub id_maps: Option<&'a IdMaps>,
     /// Whose namespaces it shares.
     pub company: Company,
     /// The request's devices, looked up (all of the host's when privileged).
     pub devices: &'a [HostDevice],
     /// Devices of the request's I/O limits, looked up: path to (major, minor).
     pub block_devices: &'a HashMap<PathBuf, (u32, u32)>,
+}
+
+impl Input<'_> {
+    /// The container's root is root of a user namespace, and not the machine's.
+    fn is_nested(&self) -> bool {
+        self.host.rootless || self.id_maps.is_some()
+    }
 }
 
 /// A specification and what could not be granted in full.
@@ -178,10 +188,10 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled> {
         .set_readonly_paths(Some(confinement::readonly_paths(request)))
         .set_rootfs_propagation(mounts::root_propagation(input.mounts))
         .set_sysctl(namespaces::sysctls(input)?);
-    if let UserNamespace::Mapped { uids, gids } = &request.userns {
+    if let Some(maps) = input.id_maps {
         linux
-            .set_uid_mappings(Some(namespaces::id_maps(uids)?))
-            .set_gid_mappings(Some(namespaces::id_maps(gids)?));
+            .set_uid_mappings(Some(namespaces::id_maps(&maps.uids)?))
+            .set_gid_mappings(Some(namespaces::id_maps(&maps.gids)?));
     }
 
     let mut root = Root::default();

@@ -9,7 +9,7 @@ use super::confinement::distinct_devices;
 use super::{Input, Rootfs};
 use crate::error::Result;
 use crate::plan;
-use crate::request::{IpcMode, MountPoint, NamespaceMode, Network, UserNamespace};
+use crate::request::{IpcMode, MountPoint, NamespaceMode, Network};
 
 /// Files written for one container, mounted over the image's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ fn overlay(target: &str, lower: &[PathBuf], upper: &Path, work: &Path, input: &I
     if input.host.rootless {
         options.push("userxattr");
     }
+    // The layers' owners are its own ids.
+    options.extend(input.id_maps.map(|_| plan::CONTAINERS_IDS));
     // What goes with the container need not reach the disk first (Linux 5.10).
     if input.request.auto_remove {
         options.push("volatile");
@@ -78,7 +80,7 @@ pub(super) fn compile(input: &Input<'_>) -> Result<Vec<Mount>> {
     let mut mounts = root(input);
     mounts.extend(own(input));
     // A user namespace cannot make device nodes; the host's are bound.
-    if input.host.rootless {
+    if input.is_nested() {
         for device in distinct_devices(input) {
             let host = device.host.to_string_lossy();
             mounts.push(mount(&device.path, "bind", &host, &["bind", "rprivate"]));
@@ -107,13 +109,17 @@ fn root(input: &Input<'_>) -> Vec<Mount> {
         Rootfs::Layers {
             lower, upper, work, ..
         } => vec![overlay("/", lower, upper, work, input)],
-        Rootfs::Host { overlays, .. } => overlays
-            .iter()
-            .map(|(name, upper, work)| {
+        Rootfs::Host { base, overlays } => {
+            let base = input.id_maps.map(|_| {
+                let options = ["rbind", plan::CONTAINERS_IDS];
+                mount("/", "bind", &base.to_string_lossy(), &options)
+            });
+            let overlays = overlays.iter().map(|(name, upper, work)| {
                 let target = format!("/{name}");
                 overlay(&target, &[PathBuf::from(&target)], upper, work, input)
-            })
-            .collect(),
+            });
+            base.into_iter().chain(overlays).collect()
+        }
     }
 }
 
@@ -178,11 +184,9 @@ fn terminals(input: &Input<'_>) -> Vec<&'static str> {
         "ptmxmode=0666",
         "mode=0620",
     ];
-    let there = match &input.request.userns {
-        UserNamespace::Host => !input.host.rootless || input.host.many_ids,
-        UserNamespace::Mapped { gids, .. } => gids
-            .iter()
-            .any(|m| (m.inside..m.inside.saturating_add(m.count)).contains(&TTY)),
+    let there = match input.id_maps {
+        None => !input.host.rootless || input.host.many_ids,
+        Some(maps) => maps.outside((0, TTY)).is_some(),
     };
     if there {
         options.push("gid=5");

@@ -8,7 +8,11 @@ use oci_spec::runtime::{
 
 use super::{HostFacts, Input};
 use crate::error::{Error, Result};
+use crate::plan::IdMaps;
 use crate::request::{IdMap, IpcMode, NamespaceMode, Network, Request, UserNamespace};
+
+/// The ids of a range of [`UserNamespace::Auto`].
+pub(crate) const LENGTH: u32 = 1 << 16;
 
 /// `HOST_NAME_MAX` of limits.h.
 const MAX_NAME: usize = 64;
@@ -72,14 +76,42 @@ pub(super) fn check(request: &Request) -> Result<()> {
         "a shared PID namespace"
     } else if matches!(request.ipc, IpcMode::Host | IpcMode::Container(_)) {
         "a shared IPC namespace"
+    } else if request.cgroupns != NamespaceMode::Private {
+        "the host's cgroup namespace"
     } else {
-        return Ok(());
+        return check_maps(&request.userns);
     };
-    Err(wrong(
-        "userns",
-        "mapped",
-        format!("conflicts with {conflict}"),
-    ))
+    let value = match &request.userns {
+        UserNamespace::Auto { .. } => "auto",
+        _ => "mapped",
+    };
+    Err(wrong("userns", value, format!("conflicts with {conflict}")))
+}
+
+/// Refuses a user namespace without a root, or without an end.
+fn check_maps(userns: &UserNamespace) -> Result<()> {
+    match userns {
+        UserNamespace::Host | UserNamespace::Auto { size: None } => Ok(()),
+        UserNamespace::Auto { size: Some(size) } if (1..=LENGTH).contains(size) => Ok(()),
+        UserNamespace::Auto { size: Some(size) } => {
+            let reason = format!("a range has from 1 to {LENGTH} ids; --uidmap gives more");
+            Err(wrong("userns", format!("auto:size={size}"), reason))
+        }
+        UserNamespace::Mapped { uids, gids } => {
+            let maps = IdMaps {
+                uids: uids.clone(),
+                gids: gids.clone(),
+            };
+            match maps.outside((0, 0)) {
+                Some(_) => Ok(()),
+                None => {
+                    let reason = "user and group id 0 must be there: the container is set up by \
+                                  them";
+                    Err(wrong("userns", "mapped", reason))
+                }
+            }
+        }
+    }
 }
 
 pub(super) fn compile(input: &Input<'_>) -> Vec<LinuxNamespace> {

@@ -10,6 +10,7 @@
 //!     rootfs rw/etc rw/usr … of `host`: the root, and the changes to each directory shown
 //!     log.json               what it wrote, in Docker's json-file format
 //! <root>/names/<name>        a symbolic link to the id: made exclusively, so a name is one's own
+//! <root>/ranges/<first uid>  the same of ranges of ids: see `ranges`
 //! <run>/<id>/
 //!     lock                   locked by the monitor as long as it lives
 //!     monitor.sock           where it takes requests
@@ -26,6 +27,7 @@ mod change;
 mod claim;
 mod find;
 mod names;
+mod ranges;
 mod tidy;
 mod watch;
 
@@ -39,12 +41,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::ExitStatus;
 use crate::error::{Error, Result};
+use crate::plan::IdMaps;
 use crate::request::{MountPoint, Request};
 
 pub(crate) use change::{Change, Taken, change};
 pub(crate) use claim::{Claim, is_held};
 pub(crate) use find::{all, find, image_user, inspect, running};
 pub(crate) use names::{release as release_name, take as take_name};
+pub(crate) use ranges::{Pool, release as release_range, take as take_range};
 pub(crate) use tidy::{claim_soon, end_leftovers, remove, tidy_if_due};
 pub(crate) use watch::Watch;
 
@@ -68,6 +72,9 @@ pub struct Record {
     /// What is mounted: as asked for, and what the image and other containers bring.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountPoint>,
+    /// What its ids are outside, if it has a user namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_maps: Option<IdMaps>,
 }
 
 /// Where a container stands.

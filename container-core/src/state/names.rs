@@ -1,11 +1,25 @@
 //! Names: `<root>/names/<name>`, a symbolic link to the id. It is made exclusively, so a name is
-//! one's own.
+//! one's own. So it is with whatever else only one container may have.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Claim, RECORD, read_record};
+use super::{Claim, RECORD, Record, read_record};
+
+/// What only one container may have.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Where the links lie, below the store.
+    pub(super) directory: &'static str,
+    /// Whether a record tells that its container has it.
+    pub(super) tells: fn(&Record, &str) -> bool,
+}
+
+const NAMES: Kind = Kind {
+    directory: "names",
+    tells: |record, name| record.name == name,
+};
 
 /// Takes a name for an id, whose lock is the caller's; says who has it otherwise.
 ///
@@ -18,7 +32,18 @@ pub(crate) fn take(
     name: &str,
     id: &str,
 ) -> io::Result<Result<(), String>> {
-    let names = root.join("names");
+    take_of(&NAMES, root, run, name, id)
+}
+
+/// The same of any kind.
+pub(super) fn take_of(
+    kind: &Kind,
+    root: &Path,
+    run: &Path,
+    name: &str,
+    id: &str,
+) -> io::Result<Result<(), String>> {
+    let names = root.join(kind.directory);
     let link = names.join(name);
     loop {
         match std::os::unix::fs::symlink(id, &link) {
@@ -30,7 +55,7 @@ pub(crate) fn take(
                     Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                     Err(e) => return Err(e),
                 };
-                if is_called(root, &owner, name) {
+                if has(kind, root, &owner, name) {
                     return Ok(Err(owner));
                 }
                 if owner == id {
@@ -41,8 +66,8 @@ pub(crate) fn take(
                 let Some(_claim) = Claim::take(&run.join(&owner))? else {
                     return Ok(Err(owner));
                 };
-                if !is_called(root, &owner, name) {
-                    release(root, name, &owner);
+                if !has(kind, root, &owner, name) {
+                    release_of(kind, root, name, &owner);
                 }
             }
             Err(e) => return Err(e),
@@ -50,28 +75,37 @@ pub(crate) fn take(
     }
 }
 
-/// Whether a container's record tells this name.
-fn is_called(root: &Path, id: &str, name: &str) -> bool {
+/// Whether a container's record tells that it has this.
+fn has(kind: &Kind, root: &Path, id: &str, name: &str) -> bool {
     let path = root.join("containers").join(id).join(RECORD);
-    read_record(&path).is_ok_and(|record| record.name == name)
+    read_record(&path).is_ok_and(|record| (kind.tells)(&record, name))
 }
 
 /// Who has a name.
 pub(crate) fn owner(root: &Path, name: &str) -> Option<String> {
-    let link = fs::read_link(root.join("names").join(name)).ok()?;
+    owner_of(&NAMES, root, name)
+}
+
+fn owner_of(kind: &Kind, root: &Path, name: &str) -> Option<String> {
+    let link = fs::read_link(root.join(kind.directory).join(name)).ok()?;
     Some(link.to_str()?.to_owned())
 }
 
 /// Gives a name back, if it is still this id's. The id's lock is the caller's, so nobody else does.
 pub(crate) fn release(root: &Path, name: &str, id: &str) {
-    if owner(root, name).as_deref() == Some(id) {
-        _ = fs::remove_file(root.join("names").join(name));
+    release_of(&NAMES, root, name, id);
+}
+
+/// The same of any kind.
+pub(super) fn release_of(kind: &Kind, root: &Path, name: &str, id: &str) {
+    if owner_of(kind, root, name).as_deref() == Some(id) {
+        _ = fs::remove_file(root.join(kind.directory).join(name));
     }
 }
 
 /// Gives back whatever names an id has: for one whose record, which tells its name, is gone.
 pub(crate) fn release_all(root: &Path, id: &str) {
-    for entry in fs::read_dir(root.join("names"))
+    for entry in fs::read_dir(root.join(NAMES.directory))
         .into_iter()
         .flatten()
         .flatten()

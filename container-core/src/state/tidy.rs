@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::claim::{NEW, OLD};
 use super::find::{ids, killed};
-use super::{Claim, RECORD, Record, State, is_held, names, read, state_path, write};
+use super::{Claim, RECORD, Record, State, is_held, names, ranges, read, state_path, write};
 use crate::cgroup::{self, CgroupError, CgroupPath};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -160,6 +160,7 @@ pub(crate) fn remove(engine: &Engine, id: &str, volumes: bool, _claim: &Claim) -
     remove_directory(engine, id)?;
     if let Ok(record) = record {
         names::release(engine.root(), &record.name, id);
+        ranges::release(engine.root(), &record);
         Journal::new(engine.run_root()).container(&record, "destroy", &[]);
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use container_core::request::{
     Device, IpcMode, Limits, Mount, NamespaceMode, Request, RestartPolicy, Seccomp, Ulimit,
+    UserNamespace,
 };
 use container_core::spec::{MASKED_PATHS, READ_ONLY_PATHS};
 use serde::Serialize;
@@ -151,6 +152,16 @@ fn mode(mode: &NamespaceMode, own: &str) -> String {
     }
 }
 
+/// In podman's words; Docker has none but `host`.
+fn userns(userns: &UserNamespace) -> String {
+    match userns {
+        UserNamespace::Host => String::new(),
+        UserNamespace::Auto { size: None } => "auto".to_owned(),
+        UserNamespace::Auto { size: Some(size) } => format!("auto:size={size}"),
+        UserNamespace::Mapped { .. } => "private".to_owned(),
+    }
+}
+
 fn ipc(mode: &IpcMode) -> String {
     match mode {
         IpcMode::Private => "private".to_owned(),
@@ -202,6 +213,7 @@ impl HostConfig {
             readonly_rootfs: request.read_only,
             security_opt: NilList(security(request)),
             uts_mode: mode(&request.uts, ""),
+            userns_mode: userns(&request.userns),
             shm_size: request.shm_size.unwrap_or(SHM),
             sysctls: Omit(request.sysctls.clone()),
             runtime: crate::cli::NAME,

@@ -371,6 +371,7 @@ mod tests {
                 ..Request::default()
             },
             mounts,
+            id_maps: None,
         };
         let volume = |name: &str, target: &str, mode: &str, rw: bool| {
             json!({"Type": "volume", "Name": name, "Source": format!("/v/{name}/_data"),

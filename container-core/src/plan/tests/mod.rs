@@ -252,6 +252,7 @@ fn a_root_is_an_overlay_or_a_directory() {
     let want = Root {
         path: "/c/rootfs".into(),
         overlay: None,
+        ids: MountIds::Plain,
     };
     assert_eq!(root(&plan), want);
     let options = [
@@ -273,6 +274,42 @@ fn a_root_is_an_overlay_or_a_directory() {
         !plan.steps.iter().any(|s| matches!(s, Step::Mount(_))),
         "not mounted twice"
     );
+    // With the container's own ids; a directory that is bound says so by a mount, too.
+    for (mounted, overlay) in [
+        (
+            mount("/", "overlay", "overlay", &["lowerdir=/a", "idmap"]),
+            true,
+        ),
+        (mount("/", "bind", "/c/rootfs", &["rbind", "idmap"]), false),
+    ] {
+        let plan = lowered(&spec(vec![mounted], |_| {}));
+        let root = root(&plan);
+        assert_eq!(
+            (root.overlay.is_some(), root.ids),
+            (overlay, MountIds::Container)
+        );
+        assert!(!plan.steps.iter().any(|s| matches!(s, Step::Mount(_))));
+    }
+}
+
+#[test]
+fn what_a_user_namespace_has_made_outside() {
+    for (mount, foreign, want) in [
+        (mount("/a", "bind", "/s", &["rbind"]), true, true),
+        (mount("/dev/shm", "bind", "/s", &["rbind"]), false, true),
+        (mount("/usr", "overlay", "o", &["lowerdir=/a"]), true, true),
+        (mount("/d", "ext4", "/dev/x", &[]), true, true),
+        (mount("/t", "tmpfs", "t", &[]), true, false),
+        (mount("/t", "tmpfs", "t", &["x-copy-up=/v"]), true, true),
+        (mount("/proc", "proc", "proc", &[]), false, false),
+        (mount("/dev", "tmpfs", "tmpfs", &[]), false, false),
+    ] {
+        let mount = Mount {
+            foreign,
+            ..mounts::lower(&mount)
+        };
+        assert_eq!(mount.is_made_outside(), want, "{mount:?}");
+    }
 }
 
 #[test]

@@ -98,7 +98,10 @@ fn options_of_binds() {
         propagation: "rshared".into(),
         ..bind("/s", "/t")
     };
-    Case::rootless().refuses(&with(&[shared]), "mount", "rshared", "never reach the host");
+    let mut request = with(&[shared]);
+    Case::rootless().refuses(&request, "mount", "rshared", "never reach the host");
+    request.userns = mapped(9);
+    Case::default().refuses(&request, "mount", "rshared", "never reach the host");
 }
 
 #[test]
@@ -113,6 +116,7 @@ fn owners_of_binds() {
     for (owner, want) in [
         (Owner::Writer, "rbind,rprivate"),
         (Owner::Caller, "rbind,rprivate,x-owner=0:0"),
+        (Owner::Container, "rbind,rprivate,idmap"),
         (ids, "rbind,rprivate,x-owner=7:8"),
     ] {
         let row = [("/t", "bind", "/s", want)];

@@ -92,6 +92,13 @@ impl Case {
         };
         let config = self.config.as_ref();
         let mounts = mount_points(request, config, &[], || Ok("made-up".into()))?;
+        let id_maps = match &request.userns {
+            UserNamespace::Mapped { uids, gids } => Some(crate::plan::IdMaps {
+                uids: uids.clone(),
+                gids: gids.clone(),
+            }),
+            _ => None,
+        };
         compile(&Input {
             id: ID,
             request,
@@ -101,6 +108,7 @@ impl Case {
             rootfs: &self.rootfs,
             etc: &etc,
             host: &self.host,
+            id_maps: id_maps.as_ref(),
             company: self.company,
             devices: &self.devices,
             block_devices: &self.block_devices,

@@ -209,6 +209,24 @@ fn the_group_of_terminals_must_exist() {
 }
 
 #[test]
+fn a_user_namespace_of_its_own_has_shifted_layers_and_bound_devices() {
+    let request = asked(|r| (r.userns, r.auto_remove) = (mapped(9), true));
+    let (_, _, options) = Case::default().mount(&request, "/").unwrap();
+    // The overlay is mounted by the machine's root, so its marks are those of the layers.
+    assert_eq!(options[3..], ["idmap", "volatile"]);
+    let (kind, source, options) = host().mount(&request, "/").unwrap();
+    assert_eq!((&*kind, &*source), ("bind", "/c/base"));
+    assert_eq!(options, ["rbind", "idmap"]);
+    let (_, _, options) = host().mount(&request, "/usr").unwrap();
+    assert_eq!(options[3..], ["idmap", "volatile"]);
+    let mut case = Case::default();
+    case.devices.push(device("/dev/x", 1, 2));
+    let bound = ("/dev/x", "bind", "/host/dev/x", "bind,rprivate");
+    check(&case, &request, &[bound]);
+    assert_eq!(case.linux(&request).devices().as_deref(), Some(&[][..]));
+}
+
+#[test]
 fn the_privileged_may_write_to_sys() {
     let request = asked(|r| r.privileged = true);
     let plain = "nosuid,noexec,nodev";

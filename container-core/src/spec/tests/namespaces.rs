@@ -87,13 +87,30 @@ fn maps_of_a_user_namespace() {
         asked(|r| r.network = Network::Host),
         asked(|r| r.pid = Host),
         asked(|r| r.ipc = IpcMode::Host),
+        asked(|r| r.cgroupns = Host),
     ] {
-        let request = Request {
-            userns: mapped(1),
-            ..request
-        };
-        Case::default().refuses(&request, "userns", "mapped", "conflicts with");
+        for (userns, name) in [
+            (mapped(1), "mapped"),
+            (UserNamespace::Auto { size: None }, "auto"),
+        ] {
+            let request = Request {
+                userns,
+                ..request.clone()
+            };
+            Case::default().refuses(&request, "userns", name, "conflicts with");
+        }
     }
+    let sized = |n| asked(|r| r.userns = UserNamespace::Auto { size: Some(n) });
+    for n in [0, 65_537] {
+        let value = format!("auto:size={n}");
+        Case::default().refuses(&sized(n), "userns", &value, "from 1 to 65536");
+    }
+    let mut rootless = mapped(5);
+    if let UserNamespace::Mapped { gids, .. } = &mut rootless {
+        gids[0].inside = 1;
+    }
+    let request = asked(|r| r.userns = rootless);
+    Case::default().refuses(&request, "userns", "mapped", "id 0 must be there");
 }
 
 #[test]
