@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use serde::{Deserialize, Serialize};
 
-use super::launch::{lost, prepare};
-use super::{Fault, Launched, Stdio, process, sys, terminal};
+use super::launch::prepare;
+use super::{Fault, Launched, Stdio, child, process, sys, terminal};
 use crate::cgroup::Join;
 use crate::plan::Process;
 use crate::wire::Channel;
@@ -31,26 +31,18 @@ pub(crate) fn enter(
     streams: &[Stdio; 3],
     terminal: Option<Option<(u16, u16)>>,
 ) -> Result<Launched, Fault> {
-    let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
     let cgroup = match join {
         Join::Clone(fd) => Some(fd.as_fd()),
         _ => None,
     };
-    let mut end = Some(ours);
-    let (middle, _) = sys::clone(0, cgroup, || {
-        // The monitor's end is the monitor's alone: see `process::tie`.
-        end = None;
-        if let Err(fault) = middle(
-            target, namespaces, join, program, streams, terminal, &theirs,
-        ) {
+    let (middle, _, ours) = child::connected(0, cgroup, |theirs| {
+        if let Err(fault) = middle(target, namespaces, join, program, streams, terminal, theirs) {
             _ = theirs.send(&News::Fault(fault), &[]);
             return 1;
         }
         0
     })
     .map_err(Fault::at("clone"))?;
-    drop(theirs);
-    let ours = end.ok_or_else(lost)?;
     let result = follow(&ours);
     _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(middle), None);
     match result {

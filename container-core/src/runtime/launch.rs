@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Fault, outside, process, steps, sys, userns};
+use super::{Fault, child, outside, process, steps, sys, userns};
 use crate::cgroup::Join;
 use crate::plan::{
     CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, IdMaps, Namespace,
@@ -78,18 +78,14 @@ pub(crate) fn launch<T, E: From<Fault>>(
     if home.is_some() {
         flags &= !CLONE_NEWNET;
     }
-    let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
     let cgroup = match join {
         Join::Clone(fd) => Some(fd.as_fd()),
         _ => None,
     };
     let joined = JoinedPid::enter(&plan.namespaces)?;
-    let mut end = Some(ours);
-    let (pid, pidfd) = sys::clone(flags, cgroup, || {
-        // The monitor's end is the monitor's alone: that it closes is how its death is heard.
-        end = None;
+    let (pid, pidfd, ours) = child::connected(flags, cgroup, |theirs| {
         let fault = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            first_process(plan, join, streams, &theirs)
+            first_process(plan, join, streams, theirs)
         })) {
             Ok(Err(fault)) => fault,
             Err(_) => Fault::Setup {
@@ -102,8 +98,7 @@ pub(crate) fn launch<T, E: From<Fault>>(
         1
     })
     .map_err(|e| namespace_fault("clone the first process", flags, &e))?;
-    drop((theirs, joined));
-    let ours = end.ok_or_else(lost)?;
+    drop(joined);
     let finish = || -> Result<_, E> {
         let fault = Fault::at("write the maps of the user namespace");
         let maps = plan.id_maps.as_ref();
@@ -156,13 +151,6 @@ pub(crate) fn give_streams(streams: &[Stdio; 3], maps: &IdMaps) {
     }
 }
 
-/// The monitor's end of a connection is not there. That cannot be: only the new process, which has
-/// its own copy of everything, lets go of it.
-pub(super) fn lost() -> Fault {
-    let error = io::ErrorKind::BrokenPipe.into();
-    Fault::setup("hear from the new process", &error)
-}
-
 /// A network namespace takes longer to make than all others together (0.6 ms on 6.18), so this
 /// process makes it while the new one mounts. Its own namespace, to come back to; none where
 /// there is no coming back (from inside a user namespace, setns(2)) or none is to be made.
@@ -203,9 +191,10 @@ pub(crate) fn populate(plan: &Plan) -> Result<(), Fault> {
     };
     let steps = plan.steps[..=last].iter().filter(needed);
     let steps: Vec<Step> = steps.cloned().map(lasting).collect();
-    let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
-    let (pid, _) = sys::clone(CLONE_NEWNS, None, || {
-        match steps::run(&steps, &plan.process.user, &Monitor(&theirs), Vec::new()) {
+    let (pid, _, ours) = child::connected(CLONE_NEWNS, None, |theirs| {
+        let filled = process::tie(theirs)
+            .and_then(|()| steps::run(&steps, &plan.process.user, &Monitor(theirs), Vec::new()));
+        match filled {
             Ok(_) => 0,
             Err(fault) => {
                 _ = theirs.send(&News::Fault(fault), &[]);
@@ -214,7 +203,6 @@ pub(crate) fn populate(plan: &Plan) -> Result<(), Fault> {
         }
     })
     .map_err(|e| namespace_fault("clone a process", CLONE_NEWNS, &e))?;
-    drop(theirs);
     let filled = follow(&ours).map(drop);
     _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
     filled

@@ -9,6 +9,7 @@
 // This is the room that clippy.toml keeps these calls to.
 #![allow(clippy::disallowed_methods)]
 
+mod child;
 mod command;
 mod copy_up;
 mod enter;

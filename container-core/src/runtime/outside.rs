@@ -12,22 +12,21 @@ use rustix::fs::OFlags;
 use super::id_mapped::Shift;
 use super::launch::News;
 use super::resolve;
-use super::{Fault, copy_up, mount, sys};
+use super::{Fault, child, copy_up, mount, sys};
 use crate::plan::{CLONE_NEWNS, IdMaps, Mount, Plan, Step, User};
 use crate::wire::Channel;
 
 /// Makes what a plan has mounted from outside and sends it to the first process.
 pub(super) fn furnish(plan: &Plan, maps: &IdMaps, first: &Channel) -> Result<(), Fault> {
-    let (ours, theirs) = Channel::pair().map_err(Fault::at("make a socket pair"))?;
-    let (pid, _) = sys::clone(CLONE_NEWNS, None, || match make(plan, maps, first) {
-        Ok(()) => 0,
-        Err(fault) => {
-            _ = theirs.send(&fault, &[]);
-            1
-        }
-    })
-    .map_err(Fault::at("clone a process that mounts"))?;
-    drop(theirs);
+    let (pid, _, ours) =
+        child::connected(CLONE_NEWNS, None, |theirs| match make(plan, maps, first) {
+            Ok(()) => 0,
+            Err(fault) => {
+                _ = theirs.send(&fault, &[]);
+                1
+            }
+        })
+        .map_err(Fault::at("clone a process that mounts"))?;
     let said = ours.receive::<Fault>();
     let ended = super::wait(pid);
     match said {

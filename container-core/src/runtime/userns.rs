@@ -10,10 +10,9 @@ use nix::unistd::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::sys;
+use super::child;
 use crate::plan::{CLONE_NEWUSER, IdMaps};
 use crate::request::IdMap;
-use crate::wire::Channel;
 
 fn text(maps: &[IdMap]) -> String {
     maps.iter().fold(String::new(), |mut text, m| {
@@ -30,11 +29,7 @@ pub(super) fn write_maps(pid: i32, maps: &IdMaps) -> io::Result<()> {
 
 /// A user namespace with these maps, and nobody in it.
 pub(super) fn with_maps(maps: &IdMaps) -> io::Result<OwnedFd> {
-    let (ours, theirs) = Channel::pair()?;
-    let mut end = Some(ours);
-    let (pid, pidfd) = sys::clone(CLONE_NEWUSER, None, || {
-        // Its maker's end is its maker's alone: that it closes is how its death is heard.
-        end = None;
+    let (pid, pidfd, ours) = child::connected(CLONE_NEWUSER, None, |theirs| {
         // Opened in there: `/proc` may be that of another PID namespace than ours, where this
         // process has another number.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -45,9 +40,7 @@ pub(super) fn with_maps(maps: &IdMaps) -> io::Result<OwnedFd> {
         _ = theirs.receive::<()>();
         0
     })?;
-    drop(theirs);
-    let answer = end.as_ref().map_or(Ok(None), Channel::receive::<()>);
-    let made = answer.and_then(|answer| {
+    let made = ours.receive::<()>().and_then(|answer| {
         let own = answer.and_then(|((), mut fds)| fds.pop());
         let own = own.ok_or_else(|| io::Error::other("the new user namespace is gone"))?;
         for (file, maps) in [("gid_map", &maps.gids), ("uid_map", &maps.uids)] {
@@ -98,11 +91,7 @@ pub(crate) fn enter(enter: &Enter) -> io::Result<()> {
 /// else the caller's own id alone (user_namespaces(7)).
 fn unshare(maps: &IdMaps) -> io::Result<()> {
     let pid = std::process::id();
-    let (ours, theirs) = Channel::pair()?;
-    let mut end = Some(ours);
-    let (helper, _) = sys::fork(|| {
-        // As above: it must not wait for ever for one that was killed.
-        end = None;
+    let (helper, _, ours) = child::connected(0, None, |theirs| {
         let result = match theirs.receive::<()>() {
             Ok(Some(_)) => map_from_outside(pid, maps).map_err(|e| e.to_string()),
             _ => Err("the namespace could not be made".to_owned()),
@@ -110,15 +99,13 @@ fn unshare(maps: &IdMaps) -> io::Result<()> {
         _ = theirs.send(&result, &[]);
         0
     })?;
-    drop(theirs);
     let made = nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS);
-    let mapped = match (made, &end) {
-        (Ok(()), Some(ours)) => ours
+    let mapped = match made {
+        Ok(()) => ours
             .send(&(), &[])
             .and_then(|()| ours.receive::<Result<(), String>>()),
-        (Ok(()), None) => Ok(None),
-        (Err(e), _) => {
-            drop(end);
+        Err(e) => {
+            drop(ours);
             _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(helper), None);
             return Err(refused(e));
         }
