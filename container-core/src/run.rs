@@ -85,6 +85,13 @@ pub(crate) async fn start_again(
                     action: "starting it".into(),
                 });
             }
+            Status::Exited if record.request.auto_remove => {
+                // Left by a monitor that was killed: it was to go with its end.
+                let claim = state::claim_soon(engine, id).await?;
+                state::remove(engine, id, true, &claim)?;
+                let name = id.to_owned();
+                return Err(Error::NoSuchContainer { name });
+            }
             Status::Created | Status::Exited => {}
         }
         let base = base(engine, &record)?;

@@ -317,16 +317,31 @@ async fn paused_and_limited() {
     assert_clean(dir.path());
 }
 
-#[tokio::test]
-async fn a_killed_monitor_leaves_a_container_that_has_ended() {
-    let (dir, engine) = engine();
-    let container = detached(shell(&engine, "sleep 1000").restart(RestartPolicy::Always)).await;
+fn kill_monitor(container: &Container) {
     let pid = container.inspect().unwrap().state.pid;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let after = stat.rsplit(')').next().unwrap();
     let monitor: i32 = after.split_whitespace().nth(1).unwrap().parse().unwrap();
     let monitor = nix::unistd::Pid::from_raw(monitor);
     nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_with_its_end_does_not_come_back() {
+    let (dir, engine) = engine();
+    let container = detached(shell(&engine, "sleep 1000").auto_remove(true)).await;
+    kill_monitor(&container);
+    until(&container, "the end", |i| i.state.status == Status::Exited).await;
+    let error = container.start().await.unwrap_err();
+    assert!(matches!(error, Error::NoSuchContainer { .. }), "{error}");
+    assert_clean(dir.path());
+}
+
+#[tokio::test]
+async fn a_killed_monitor_leaves_a_container_that_has_ended() {
+    let (dir, engine) = engine();
+    let container = detached(shell(&engine, "sleep 1000").restart(RestartPolicy::Always)).await;
+    kill_monitor(&container);
     let inspect = until(&container, "the end", |i| i.state.status == Status::Exited).await;
     assert_eq!(inspect.state.exit.unwrap().code, 137);
     // Another engine tidies up; the container stays, and can be started.

@@ -359,7 +359,9 @@ fn killed_at_any_moment() {
         // Each container that is left can still be used.
         for container in world.look().iter().filter(|c| c.status == "exited") {
             let ran = world.stage.run(["start", &container.id]);
-            assert_eq!(ran.code(), 0, "{ran}");
+            // What was left of one that goes with its end has gone now.
+            let gone = ran.stderr.contains("No such container");
+            assert!(ran.code() == 0 || gone, "{ran}");
         }
         world.end();
     }

@@ -218,15 +218,15 @@ const CASES: &[Case] = &[
     // Two at one place, and places where nothing can be.
     fails(
         &["run --rm -v @a:/x --tmpfs /x IMAGE true"],
-        &["Duplicate mount point"],
+        &["duplicate mount point"],
     ),
     fails(
         &["run --rm -v @a:/x -v @b:/x/ IMAGE true"],
-        &["Duplicate mount point"],
+        &["duplicate mount point"],
     ),
     fails(
         &["run --rm -v @a:/x --mount type=tmpfs,dst=/x IMAGE true"],
-        &["Duplicate mount point"],
+        &["duplicate mount point"],
     ),
     fails(
         &["run --rm -v @a:/ IMAGE true"],
