@@ -19,6 +19,7 @@ mod files;
 mod hub;
 
 pub(crate) mod job;
+mod launch;
 mod probe;
 mod serve;
 pub(crate) mod spawn;
